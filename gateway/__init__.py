@@ -1,0 +1,1 @@
+"""The running service: HTTP, database, background duties, command line."""

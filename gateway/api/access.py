@@ -1,0 +1,89 @@
+"""Who calls, and may they: what every route of the partner listener depends on.
+
+A route either depends on `Caller`, or stands in the list of public ones, or a test fails. A refusal is logged in a
+transaction of its own, since the request's is rolled back.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from gateway.db import ReadSession
+from gateway.errors import AccessDeniedError, RequestError
+from gateway.service import Gateway
+from partners.grants import Decision, decide
+from partners.grants import Request as Wish
+from partners.oauth.resource import authenticate
+from partners.plans import plans_in_force
+from partners.principal import Principal
+from schemas.errors import LimitError
+from schemas.times import now_millis
+
+
+def gateway_of(request: Request) -> Gateway:
+    """The gateway this application serves."""
+    gateway: Gateway = request.app.state.gateway
+    return gateway
+
+
+Home = Annotated[Gateway, Depends(gateway_of)]
+
+
+def principal_of(request: Request, gateway: Home) -> Principal:
+    """The caller, proven by a token of ours and a fresh proof of its key."""
+
+    scope = request.scope
+    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
+    principal = authenticate(
+        scope["method"],
+        gateway.settings.url + scope["raw_path"].decode("latin-1"),
+        headers,
+        tokens=gateway.access_tokens,
+        load_client=gateway.load_client,
+        proofs=gateway.proofs,
+        now=now_millis(),
+    )
+    request.state.principal = principal
+    return principal
+
+
+Caller = Annotated[Principal, Depends(principal_of)]
+
+
+def allow(session: ReadSession, gateway: Gateway, principal: Principal, wish: Wish, *, now: int) -> Decision:
+    """The decision that lets `principal` have `wish` under the plans in force at `now` (ms UTC).
+
+    Raises:
+        AccessDeniedError: it may not.
+    """
+    decision = decide(principal, wish, plans_in_force(session, now), gateway.party)
+    if not decision.allow:
+        raise AccessDeniedError(decision.detail, code=decision.code)
+    return decision
+
+
+async def bounded_body(request: Request) -> bytes:
+    """The request's body, read up to the limit of the settings and no further.
+
+    Raises:
+        LimitError: `request.too-large`.
+        RequestError: `request.encoding`: it is encoded in a way we do not undo.
+    """
+    limit = gateway_of(request).settings.max_body_bytes
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise RequestError("send the body as it is, without a Content-Encoding", code="request.encoding")
+    declared = request.headers.get("content-length", "0")
+    body = bytearray()
+    if not declared.isdigit() or int(declared) <= limit:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > limit:
+                break
+        else:
+            return bytes(body)
+    raise LimitError(f"a body holds at most {limit} bytes", code="request.too-large")
+
+
+Body = Annotated[bytes, Depends(bounded_body)]

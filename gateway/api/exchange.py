@@ -1,0 +1,79 @@
+"""`/v1/inbox` and `/v1/receipts`: what partners hand over."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from audit.receipts import open_receipt
+from gateway.api.access import Body, Caller, Home, allow
+from gateway.errors import AccessDeniedError, NotFoundError, RequestError
+from gateway.service import Gateway
+from gateway.store import feeds
+from gateway.sync.apply import apply_batch
+from gateway.sync.receive import take_receipt
+from partners.client import ZSTD
+from partners.delivery import mark_sent, report_of
+from partners.directory import Party, find_party
+from partners.grants import PushBatch, SendReceipt
+from partners.principal import Principal
+from schemas.batch import MEDIA_TYPE
+from schemas.times import now_millis
+
+router = APIRouter()
+
+
+@router.put("/v1/inbox/{provider}/{dataset}/{seq}", summary="Hand over one batch of a feed")
+def push_batch(  # noqa: PLR0917 - a path of three parts
+    request: Request, gateway: Home, caller: Caller, body: Body, provider: str, dataset: str, seq: int
+) -> dict[str, Any]:
+    """The receipt, also when the batch was here before. 400 what the provider did not sign, 409 a gap or a fork."""
+    now = now_millis()
+    with gateway.database.read() as session:
+        allow(session, gateway, caller, PushBatch(provider, dataset), now=now)
+    party = _known_party(gateway, caller)
+    media = request.headers.get("content-type", "").partition(";")[0].strip()
+    if media not in (ZSTD, MEDIA_TYPE):
+        raise RequestError(f"a batch comes as {ZSTD} or {MEDIA_TYPE}", code="request.media-type")
+    file = feeds.from_frame(body) if media == ZSTD else body
+    applied = apply_batch(gateway, party, dataset, file, now=now, expected=seq)
+    if applied.receipt:
+        with gateway.database.write() as session:
+            mark_sent(session, [applied.receipt_hash])  # the answer carries it
+    return {"verdict": applied.verdict, "receipt": applied.receipt}
+
+
+@router.post("/v1/receipts", summary="Hand over a receipt for a batch that was pulled", status_code=201)
+def send_receipt(gateway: Home, caller: Caller, body: Body, response: Response) -> dict[str, Any]:
+    """201 when it is new, 200 when it was here before."""
+    party = _known_party(gateway, caller)
+    try:
+        token = body.decode("ascii").strip()
+    except UnicodeDecodeError as error:
+        raise RequestError("a receipt is a compact JWS") from error
+    receipt = open_receipt(token, party.manifest_keys)
+    now = now_millis()
+    with gateway.database.read() as session:
+        allow(session, gateway, caller, SendReceipt(receipt.provider, receipt.dataset), now=now)
+    fresh = take_receipt(gateway, party, token, now=now)
+    response.status_code = 201 if fresh else 200
+    return {"accepted": True}
+
+
+@router.get("/v1/receipts/{digest}/report", summary="The line report a receipt's digest is over")
+def read_report(gateway: Home, caller: Caller, digest: str) -> Response:
+    """NDJSON, a line for each record that was refused, held or revised. For the party the receipt was given to."""
+    with gateway.database.read() as session:
+        found = report_of(session, digest)
+    if found is None or found[0] != caller.party:
+        raise NotFoundError("there is no such receipt of yours", code="receipt.not-found")
+    return Response(found[1], media_type="application/x-ndjson")
+
+
+def _known_party(gateway: Gateway, caller: Principal) -> Party:
+    with gateway.database.read() as session:
+        party = find_party(session, caller.party)
+    if party is None:
+        raise AccessDeniedError("only a registered party's gateway may do this", code="access.not-a-partner")
+    return party

@@ -1,0 +1,65 @@
+"""`/log/`: the exchange log as C2SP tlog-tiles, and proofs for receipts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Response
+
+from audit import log as exchange_log
+from audit.receipts import open_receipt
+from audit.tiles import ENTRIES, WIDTH, parse_path
+from gateway.api.access import Caller, Home, allow
+from gateway.errors import NotFoundError
+from partners.delivery import receipt_token
+from partners.grants import ReadLog
+from schemas import jws
+from schemas.times import now_millis
+
+router = APIRouter()
+
+
+@router.get("/log/checkpoint", summary="The newest signed head of the log (C2SP tlog-checkpoint)")
+def read_checkpoint(gateway: Home) -> Response:
+    """A signed note. It says nothing but a size and a root, so everybody may have it."""
+    with gateway.database.read() as session:
+        head = exchange_log.head(session)
+    if head.checkpoint is None:
+        raise NotFoundError("nothing is signed yet", code="log.empty")
+    return Response(head.checkpoint, media_type="text/plain; charset=utf-8", headers={"Cache-Control": "no-cache"})
+
+
+@router.get("/log/tile/{path:path}", summary="Tiles of the log (C2SP tlog-tiles)")
+def read_tile(gateway: Home, caller: Caller, path: str) -> Response:
+    """Hash tiles for every client, entry bundles for the party's auditors. A full tile never changes."""
+    tile = parse_path(f"tile/{path}")
+    with gateway.database.read() as session:
+        if tile.level == ENTRIES:
+            allow(session, gateway, caller, ReadLog(), now=now_millis())
+            content = exchange_log.read_bundle(session, tile.index, tile.width)
+        else:
+            content = exchange_log.read_tile(session, tile.level, tile.index, tile.width)
+    lasting = "max-age=31536000, immutable" if tile.width == WIDTH else "max-age=3600"
+    return Response(content, media_type="application/octet-stream", headers={"Cache-Control": f"private, {lasting}"})
+
+
+@router.get("/v1/receipts/{digest}/proof", summary="Proof that the entry a receipt promised is in the log")
+def read_proof(gateway: Home, caller: Caller, digest: str) -> dict[str, Any]:
+    """The promised entry, its index and inclusion proof, and the checkpoint they verify under."""
+    with gateway.database.read() as session:
+        token = receipt_token(session, digest, party=caller.party, home=gateway.party)
+        if token is None:
+            raise NotFoundError("there is no such receipt of yours", code="receipt.not-found")
+        promised = jws.b64decode(open_receipt(token, {gateway.keys.manifest.kid: gateway.keys.manifest.public}).entry)
+        head = exchange_log.head(session)
+        index = exchange_log.find_leaf(session, promised)
+        if index is None or index >= head.signed_size or head.checkpoint is None:
+            raise NotFoundError("the entry is promised and not signed yet; ask again", code="receipt.not-integrated")
+        proof = exchange_log.prove_inclusion(session, index, head.signed_size)
+        entry = exchange_log.entries(session, index, index + 1)[0]
+    return {
+        "index": index,
+        "entry": entry.decode(),
+        "proof": [jws.b64encode(node) for node in proof],
+        "checkpoint": head.checkpoint.decode(),
+    }

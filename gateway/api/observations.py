@@ -1,0 +1,100 @@
+"""`/v1/observations`: values, page by page, as far as the plan lets the caller read them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from fastapi import APIRouter, Query, Request, Response
+
+from audit.entry import make_entry
+from audit.form import READ
+from audit.log import append
+from gateway.api.access import Caller, Home, allow
+from gateway.errors import NotFoundError
+from gateway.service import Gateway
+from gateway.store.lines import record_of
+from gateway.store.observations import Row
+from gateway.store.reading import Filter, Visible, read_page, visible_series
+from partners.grants import Extent, ReadRecords
+from partners.plans import Plans, plans_in_force
+from partners.principal import Principal
+from schemas.plan import Dataset
+from schemas.times import now_millis, to_millis, utc_text
+
+router = APIRouter()
+_FILTERS = ("party", "site", "factor", "dataset", "from", "to")
+
+
+@router.get("/v1/observations", summary="Observations, by site, factor, party, dataset and time")
+def read_observations(
+    request: Request, gateway: Home, caller: Caller,
+    party: str | None = None, site: str | None = None, factor: str | None = None, dataset: str | None = None,
+    since: Annotated[str | None, Query(alias="from", description="RFC 3339, included")] = None,
+    until: Annotated[str | None, Query(alias="to", description="RFC 3339, excluded")] = None,
+    cursor: str | None = None,
+    limit: Annotated[int, Query(ge=1)] = 1000,
+    form: Annotated[Literal["json", "ndjson"], Query(alias="format")] = "json",
+    purpose: Annotated[str, Query(max_length=200)] = "",
+) -> Response:  # fmt: skip
+    """A page in the order of day, series and instant, and the cursor of the next. The read is logged before it is
+    answered: who, for what purpose, with which filter."""
+    now = now_millis()
+    limit = min(limit, gateway.settings.max_page)
+    bound_to = [caller.client_id, *(request.query_params.get(name, "") for name in _FILTERS)]
+    after = gateway.cursors.open(bound_to, cursor) if cursor else None
+    with gateway.database.read() as session:
+        extent = allow(session, gateway, caller, ReadRecords(), now=now).extent
+        assert extent is not None
+        wanted = Filter(
+            provider=party, site=site, factor=factor,
+            dataset=_dataset(plans_in_force(session, now), extent, gateway.party, dataset) if dataset else None,
+            since=to_millis(since) if since else None, until=to_millis(until) if until else None,
+        )  # fmt: skip
+        visible = visible_series(session, extent, wanted, gateway.sites)
+        rows = read_page(session, visible, wanted, after=after, limit=limit + 1)
+        lines = _lines(gateway, session, rows[:limit], visible)
+    following = gateway.cursors.make(bound_to, rows[limit - 1].key) if len(rows) > limit else None
+    _log_read(gateway, caller, request, len(lines), now, purpose)
+    headers = {"Cache-Control": "no-store, private"}
+    if following:
+        link = request.url.include_query_params(cursor=following)
+        headers["Link"] = f'<{link.path}?{link.query}>; rel="next"'
+    if form == "ndjson":
+        body = b"".join(line + b"\n" for line in lines)
+        return Response(body, media_type="application/x-ndjson", headers=headers)
+    content = b'{"observations":[' + b",".join(lines) + b'],"next":' + msgspec.json.encode(following) + b"}"
+    return Response(content, media_type="application/json", headers=headers)
+
+
+def _dataset(plans: Plans, extent: Extent, home: str, name: str) -> Dataset:
+    """The dataset of this name that the reader may ask for."""
+    mine = plans.provided_by(home) + plans.received_by(home) if extent.everything else list(extent.datasets)
+    for dataset in mine:
+        if dataset.id == name:
+            return dataset
+    raise NotFoundError("there is no such dataset that you may read", code="dataset.not-found")
+
+
+def _lines(gateway: Gateway, session: Any, rows: list[Row], visible: Visible) -> list[bytes]:
+    """Each record as JSON, with its provider in front: a key is only a key within its provider."""
+    series = gateway.interning.series(session, {row.series_id for row in rows})
+    states = gateway.interning.states(session, {row.state_id for row in rows})
+    lines = []
+    for row in rows:
+        key = series[row.series_id]
+        members = msgspec.to_builtins(record_of(row, key, states[row.state_id]))
+        kept = {name: value for name, value in members.items() if name not in visible.hide}
+        lines.append(msgspec.json.encode({"provider": key.provider, **kept}))
+    return lines
+
+
+def _log_read(gateway: Gateway, caller: Principal, request: Request, count: int, now: int, purpose: str) -> None:
+    query = {name: request.query_params[name] for name in _FILTERS if name in request.query_params}
+    detail: dict[str, object] = {"path": request.url.path, "filter": query, "count": count, "purpose": purpose}
+    entry = make_entry(
+        READ, at=utc_text(now), party=gateway.party, actor=caller.client_id, peer=caller.party, detail=detail
+    )
+    with gateway.database.write() as session:
+        append(session, entry)
+    gateway.signals.logged.send()

@@ -1,0 +1,71 @@
+"""`/v1/submissions`: how records enter at home, and what became of them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import zstandard
+from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.responses import JSONResponse
+
+from gateway.api.access import Body, Caller, Home, allow
+from gateway.errors import NotFoundError
+from gateway.ingest.submissions import MAX_KEY, find_submission, submit
+from gateway.service import Gateway
+from partners.grants import Submit
+from partners.principal import Principal
+from schemas.times import now_millis
+
+router = APIRouter()
+
+
+@router.post("/v1/submissions", status_code=201, summary="Hand in records")
+def post_submission(
+    request: Request, gateway: Home, caller: Caller, body: Body,
+    idempotency_key: Annotated[str | None, Header(max_length=MAX_KEY)] = None,
+    dry_run: Annotated[bool, Query()] = False,  # noqa: FBT002 - a query parameter
+) -> Response:  # fmt: skip
+    """201 with counts, report and a signed receipt; 200 when it had been taken before; 422 when nothing could be."""
+    now = now_millis()
+    with gateway.database.read() as session:
+        allow(session, gateway, caller, Submit(), now=now)
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    done = submit(gateway, caller, media_type, body, now=now, idempotency_key=idempotency_key, dry_run=dry_run)
+    if not done.acceptable:
+        problem = {
+            "type": "about:blank", "title": "submission.refused", "status": 422, "code": "submission.refused",
+            "detail": "none of the records could be taken; the report says why",
+        }  # fmt: skip
+        return JSONResponse({**problem, **done.outcome}, 422, media_type="application/problem+json")
+    return JSONResponse(done.outcome, 201 if done.fresh and not dry_run else 200)
+
+
+@router.get("/v1/submissions/{submission_id}", summary="What became of a submission")
+def read_submission(gateway: Home, caller: Caller, submission_id: str) -> Response:
+    """The answer as it was given."""
+    row = _own(gateway, caller, submission_id)
+    return Response(row.outcome, media_type="application/json")
+
+
+@router.get("/v1/submissions/{submission_id}/report", summary="Line by line, what was refused, held or revised")
+def read_submission_report(gateway: Home, caller: Caller, submission_id: str) -> Response:
+    """NDJSON: place, verdict, code, detail, pointers and the offending text."""
+    row = _own(gateway, caller, submission_id)
+    return Response(zstandard.ZstdDecompressor().decompress(row.report), media_type="application/x-ndjson")
+
+
+@router.get("/v1/submissions/{submission_id}/content", summary="The bytes as they were handed in")
+def read_submission_content(gateway: Home, caller: Caller, submission_id: str) -> Response:
+    """The bytes, unchanged."""
+    row = _own(gateway, caller, submission_id)
+    return Response(zstandard.ZstdDecompressor().decompress(row.content), media_type=row.media_type)
+
+
+def _own(gateway: Gateway, caller: Principal, submission_id: str) -> Any:
+    """The submission, for the client that handed it in and for readers of the home party."""
+    with gateway.database.read() as session:
+        row = find_submission(session, submission_id)
+    reader = caller.party == gateway.party and "records:read" in caller.scopes
+    if row.client != caller.client_id and not reader:
+        raise NotFoundError("there is no such submission")
+    return row

@@ -1,0 +1,126 @@
+"""The two applications of a gateway: the partner listener's and the console's.
+
+Two, so that no partner token reaches an administrative route, and no browser is asked for a client certificate. The
+partner's has no documentation pages, no metrics and no health route: those are on the console's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import structlog
+from anyio import to_thread
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from audit.entry import make_entry
+from audit.form import REFUSAL
+from audit.log import append
+from gateway.api import exchange, feeds, identity, log, observations, plan, submissions
+from gateway.console import status
+from gateway.errors import AccessDeniedError, RequestError, problem, status_of
+from gateway.service import Gateway
+from partners.errors import AuthenticationError, ClientInactiveError, ScopeError
+from partners.principal import Principal
+from schemas.errors import LimitError, SharingError
+from schemas.times import now_millis, utc_text
+
+PROBLEM = "application/problem+json"
+_log = structlog.get_logger()
+
+
+def create_partner_app(gateway: Gateway) -> FastAPI:
+    """The application of the partner listener."""
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        # As many requests at once as the settings say: each works in a thread, and has a database connection to itself.
+        to_thread.current_default_thread_limiter().total_tokens = gateway.settings.threads
+        watch = asyncio.create_task(gateway.heads_watch.run())
+        yield
+        watch.cancel()
+        with suppress(asyncio.CancelledError):
+            await watch
+
+    app = FastAPI(
+        title="Taipu", version="1", lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None,
+        redirect_slashes=False,
+    )  # fmt: skip
+    app.state.gateway = gateway
+    for module in (identity, feeds, exchange, submissions, observations, plan, log):
+        app.include_router(module.router)
+    _answer_problems(app)
+    return app
+
+
+def create_console_app(gateway: Gateway, partner: FastAPI) -> FastAPI:
+    """The application of the console listener: health, metrics, and the partner API's description."""
+    app = FastAPI(title="Taipu console", version="1", openapi_url=None, docs_url=None, redoc_url=None)
+    app.state.gateway = gateway
+    app.state.partner = partner
+    app.include_router(status.router)
+    _answer_problems(app)
+    return app
+
+
+def _answer_problems(app: FastAPI) -> None:
+    """Every error as a problem with a stable code: no stack trace and no driver's text ever leaves."""
+    app.add_exception_handler(SharingError, _answer_sharing_error)
+    app.add_exception_handler(RequestValidationError, _answer_malformed)
+    app.add_exception_handler(HTTPException, _answer_http)
+    app.add_exception_handler(Exception, _answer_fault)
+
+
+def _answer_sharing_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, SharingError)
+    _log_refusal(request, error)
+    headers = {"Cache-Control": "no-store"}
+    if isinstance(error, AuthenticationError | ScopeError):
+        headers["WWW-Authenticate"] = error.challenge
+    if error.code in ("limit.replay-memory-full",):
+        headers["Retry-After"] = "60"
+    return JSONResponse(problem(error), status_of(error), headers, media_type=PROBLEM)
+
+
+def _answer_malformed(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    pointers = ["/" + "/".join(str(part) for part in fault["loc"]) for fault in error.errors()]
+    detail = "; ".join(f"{pointer}: {fault['msg']}" for pointer, fault in zip(pointers, error.errors(), strict=True))
+    return JSONResponse(problem(RequestError(detail, pointers=pointers)), 400, media_type=PROBLEM)
+
+
+def _answer_http(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    code = {404: "resource.not-found", 405: "request.method-not-allowed"}.get(error.status_code, "request.malformed")
+    body: dict[str, Any] = {
+        "type": "about:blank", "title": code, "status": error.status_code, "code": code, "detail": str(error.detail),
+    }  # fmt: skip
+    return JSONResponse(body, error.status_code, error.headers, media_type=PROBLEM)
+
+
+def _answer_fault(request: Request, error: Exception) -> JSONResponse:
+    _log.error("request.failed", path=request.url.path, exc_info=error)
+    detail = "this gateway failed to answer; its operator can find the reason in its log"
+    body = {"type": "about:blank", "title": "gateway.fault", "status": 500, "code": "gateway.fault", "detail": detail}
+    return JSONResponse(body, 500, media_type=PROBLEM)
+
+
+def _log_refusal(request: Request, error: SharingError) -> None:
+    """A refused request of a known caller is in the log too, in a transaction of its own."""
+    principal: Principal | None = getattr(request.state, "principal", None)
+    if principal is None or not isinstance(error, AccessDeniedError | ScopeError | ClientInactiveError | LimitError):
+        return
+    gateway: Gateway = request.app.state.gateway
+    detail = {"code": error.code, "method": request.method, "path": request.url.path[:500]}
+    entry = make_entry(
+        REFUSAL, at=utc_text(now_millis()), party=gateway.party, actor=principal.client_id, peer=principal.party,
+        detail=detail,
+    )  # fmt: skip
+    with gateway.database.write() as session:
+        append(session, entry)
+    gateway.signals.logged.send()

@@ -1,0 +1,112 @@
+"""Errors of the service itself, and the one table from error class to HTTP status.
+
+    SharingError
+    ├── AccessDeniedError     the plan or a scope does not allow it; logged with who asked
+    ├── NotFoundError         there is no such thing, or none the caller may know of
+    ├── ConflictError         the request does not fit the state: a gap, a fork, a key used for other content
+    ├── CursorError           a page's cursor is malformed, or beyond the head
+    ├── RequestError          the request itself is malformed
+    └── ReadOnlyError         this gateway may not write now
+        └── RolledBackError   its database is behind what it has already given out
+
+A class without a row in the table answers with its nearest parent's status; a test walks all of them.
+"""
+
+from __future__ import annotations
+
+from partners.errors import AuthenticationError, ClientInactiveError, PartnerError, ScopeError
+from schemas.errors import (
+    BatchError,
+    LimitError,
+    PacketError,
+    PlanError,
+    RecordError,
+    SharingError,
+    SignatureError,
+)
+
+
+class AccessDeniedError(SharingError):
+    """The plan in force, or the token's scope, does not allow this."""
+
+    code = "access.denied"
+
+
+class NotFoundError(SharingError):
+    """There is no such thing, or none that the caller may know of."""
+
+    code = "resource.not-found"
+
+
+class ConflictError(SharingError):
+    """The request does not fit the state it meets."""
+
+    code = "state.conflict"
+
+
+class CursorError(SharingError):
+    """A cursor is malformed, belongs to another query, or is beyond the head."""
+
+    code = "cursor.invalid"
+
+
+class RequestError(SharingError):
+    """The request itself is malformed."""
+
+    code = "request.malformed"
+
+
+class ReadOnlyError(SharingError):
+    """This gateway may not write now; what it holds can still be read."""
+
+    code = "gateway.read-only"
+
+
+class RolledBackError(ReadOnlyError):
+    """The database is behind what was already given out: it was restored from a backup, or replaced."""
+
+    code = "gateway.rolled-back"
+
+
+STATUS: dict[type[SharingError], int] = {
+    SharingError: 400,
+    AuthenticationError: 401,
+    ScopeError: 403,
+    ClientInactiveError: 403,
+    AccessDeniedError: 403,
+    NotFoundError: 404,
+    ConflictError: 409,
+    CursorError: 400,
+    RequestError: 400,
+    LimitError: 413,
+    RecordError: 422,
+    PacketError: 422,
+    PlanError: 422,
+    BatchError: 400,
+    SignatureError: 400,
+    PartnerError: 502,
+    ReadOnlyError: 503,
+}
+
+_BY_CODE = {"submission.media-type": 415, "request.media-type": 415}
+
+
+def status_of(error: SharingError) -> int:
+    """The HTTP status `error` is answered with."""
+    if error.code in _BY_CODE:
+        return _BY_CODE[error.code]
+    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+
+
+def problem(error: SharingError) -> dict[str, object]:
+    """`error` as the body of a problem answer (RFC 9457)."""
+    body: dict[str, object] = {
+        "type": "about:blank",
+        "title": error.code,
+        "status": status_of(error),
+        "code": error.code,
+        "detail": error.detail,
+    }
+    if error.pointers:
+        body["pointers"] = list(error.pointers)
+    return {**body, **error.extra}

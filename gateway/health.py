@@ -1,0 +1,74 @@
+"""Is this gateway well: checks that try the thing itself, for `/healthz` and `taipu doctor`."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from audit import log as exchange_log
+from gateway.service import Gateway
+from schemas import jws
+from schemas.errors import SharingError
+
+UNSIGNED_LIMIT = 10_000  # entries that may wait for a signature before the log counts as stuck
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing tried: whether it works, and a few words."""
+
+    name: str
+    ok: bool
+    text: str
+
+
+def check_health(gateway: Gateway) -> list[Check]:
+    """Sign, write and log, tried now."""
+    return [
+        _tried("sign", lambda: _sign(gateway)),
+        _tried("write", lambda: _write(gateway)),
+        _tried("log", lambda: _log(gateway)),
+        _tried("publish", lambda: _allowed(gateway)),
+    ]
+
+
+def _tried(name: str, attempt: Callable[[], str]) -> Check:
+    try:
+        return Check(name, ok=True, text=attempt())
+    except SharingError as error:
+        return Check(name, ok=False, text=error.diagnostics())
+    except (SQLAlchemyError, OSError) as error:
+        return Check(name, ok=False, text=type(error).__name__)
+
+
+def _sign(gateway: Gateway) -> str:
+    key = gateway.keys.manifest
+    token = jws.sign(key, "taipu-health+jws", {"nonce": secrets.token_hex(8)})
+    jws.open_jws(token, {key.kid: key.public}, "taipu-health+jws")
+    return f"signs with {key.kid[:8]}…"
+
+
+def _write(gateway: Gateway) -> str:
+    with gateway.database.write() as session:
+        session.exec_driver_sql("CREATE TEMPORARY TABLE IF NOT EXISTS probe (n integer)")
+        session.exec_driver_sql("INSERT INTO probe VALUES (1)")
+        session.exec_driver_sql("DELETE FROM probe")
+    return f"{gateway.database.engine.dialect.name} takes writes"
+
+
+def _log(gateway: Gateway) -> str:
+    with gateway.database.read() as session:
+        head = exchange_log.head(session)
+        waiting = exchange_log.count_waiting(session)
+    if waiting > UNSIGNED_LIMIT:
+        raise SharingError(f"{waiting} entries wait for the sequencer", code="log.stuck")
+    return f"{head.signed_size} entries signed, {waiting} wait"
+
+
+def _allowed(gateway: Gateway) -> str:
+    if gateway.read_only is not None:
+        raise gateway.read_only
+    return "publishes"

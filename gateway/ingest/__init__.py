@@ -1,0 +1,1 @@
+"""The one door for records, whoever brings them: decode → check → store → queue for publishing."""

@@ -1,0 +1,188 @@
+"""From bytes to a parcel: the records that can be understood, and what is wrong with the rest, place by place.
+
+One bad line costs that line. What is understood in form but names something unknown (a factor, a unit, a device) is
+held with its own bytes, so that it can come through this same door again when that is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+
+from schemas.devices import Device
+from schemas.errors import LimitError, PacketError, RecordError, SharingError, UnresolvedError
+from schemas.hj212 import Damage, Message, parse_message, split_packets, to_observations
+from schemas.records import Observation, Record, check_record, decode_line
+
+NDJSON = "application/x-ndjson"
+JSON = "application/json"
+HJ212 = "text/vnd.hj212"
+MEDIA_TYPES = (NDJSON, JSON, HJ212)
+
+MAX_LINES = 200_000  # records of one submission; a larger load is several
+_SHOWN = 200  # bytes of the offending text that a report repeats
+
+
+@dataclass(frozen=True)
+class Item:
+    """One record, where it stood, and the bytes it came as."""
+
+    place: str
+    record: Record
+    content: bytes
+    media_type: str = NDJSON
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One line of the report. `verdict` is refused, held, revised or noted."""
+
+    place: str
+    verdict: str
+    code: str
+    detail: str
+    pointers: tuple[str, ...] = ()
+    text: str = ""
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "place": self.place,
+            "verdict": self.verdict,
+            "code": self.code,
+            "detail": self.detail,
+            "pointers": list(self.pointers),
+            "text": self.text,
+        }
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Content that waits for `name` of the sort `waits_for` (site, factor, unit or device)."""
+
+    place: str
+    content: bytes
+    media_type: str
+    waits_for: str
+    name: str
+
+
+@dataclass
+class Parcel:
+    """What one submission or batch turned out to hold."""
+
+    items: list[Item] = field(default_factory=list)
+    waiting: list[Waiting] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+    def refuse(self, place: str, error: SharingError, content: bytes) -> None:
+        text = content[:_SHOWN].decode("utf-8", "replace")
+        self.problems.append(Problem(place, "refused", error.code, error.detail, error.pointers, text))
+
+    def hold(self, waiting: Waiting, code: str, detail: str) -> None:
+        self.waiting.append(waiting)
+        text = waiting.content[:_SHOWN].decode("utf-8", "replace")
+        self.problems.append(Problem(waiting.place, "held", code, detail, (), text))
+
+
+def unpack(media_type: str, content: bytes, devices: Mapping[str, Device]) -> Parcel:
+    """The parcel in `content`, of one of `MEDIA_TYPES`.
+
+    Raises:
+        LimitError: more records than one submission may hold.
+        RecordError: the whole is not what its media type says (`submission.not-json`, `submission.media-type`).
+    """
+    match media_type:
+        case "application/x-ndjson":
+            return unpack_lines(content.split(b"\n"))
+        case "application/json":
+            return unpack_lines(_array(content), word="element")
+        case "text/vnd.hj212":
+            return _unpack_packets(content, devices)
+    raise RecordError(f"records come as {', '.join(MEDIA_TYPES)}", code="submission.media-type")
+
+
+def unpack_lines(lines: Iterable[bytes], *, word: str = "line", first: int = 1) -> Parcel:
+    """One record a line, the first numbered `first`; empty ones are passed over but counted: places are true."""
+    parcel = Parcel()
+    for number, raw in enumerate(lines, first):
+        line = raw.strip(b" \r\t")
+        if not line:
+            continue
+        if number > MAX_LINES:
+            raise LimitError(f"a submission holds at most {MAX_LINES} records", code="submission.too-many")
+        place = f"{word} {number}"
+        try:
+            record = decode_line(line)
+            check_record(record)
+        except UnresolvedError as error:
+            parcel.hold(Waiting(place, line, NDJSON, error.waits_for, error.name), error.code, error.detail)
+        except SharingError as error:
+            parcel.refuse(place, error, line)
+        else:
+            parcel.items.append(Item(place, record, line))
+    return parcel
+
+
+def _unpack_packets(content: bytes, devices: Mapping[str, Device]) -> Parcel:
+    """One HJ 212 packet after another, however they follow on each other. A broken packet costs that packet."""
+    parcel = Parcel()
+    for found in split_packets(content):
+        if isinstance(found, Damage):
+            parcel.refuse(f"packet {found.number}", found.error(), content[found.offset : found.offset + _SHOWN])
+            continue
+        try:
+            message = parse_message(found, devices)
+            device = devices.get(message.mn)
+            records, findings = to_observations(message, device)
+        except PacketError as error:
+            parcel.refuse(f"packet {found.number}", error, found.segment)
+            continue
+        packet = content[found.offset : found.offset + _HEAD + len(found.segment) + _CRC]
+        for finding in findings:
+            place = _packet_place(found.number, finding.factor, finding.attribute)
+            verdict = "noted" if finding.code == "packet.period-assumed" else "refused"
+            parcel.problems.append(Problem(place, verdict, finding.code, finding.text))
+        _add_packet(parcel, packet, message, device, records)
+        if len(parcel.items) > MAX_LINES:
+            raise LimitError(f"a submission holds at most {MAX_LINES} records", code="submission.too-many")
+    return parcel
+
+
+_HEAD, _CRC = 6, 4  # bytes around a data segment
+
+
+def _add_packet(
+    parcel: Parcel, packet: bytes, message: Message, device: Device | None, records: Iterable[Observation]
+) -> None:
+    """The values that are understood; the packet itself once for each thing that its registration does not say."""
+    unknown: dict[str, str] = {}
+    for record in records:
+        place = _packet_place(message.number, record.factor, record.stat)
+        if record.unit is None:
+            unknown.setdefault(message.mn if device is None else f"{message.mn}/{record.factor}", place)
+            continue
+        try:
+            check_record(record)
+        except UnresolvedError as error:
+            parcel.hold(Waiting(place, packet, HJ212, error.waits_for, error.name), error.code, error.detail)
+        except SharingError as error:
+            parcel.refuse(place, error, packet)
+        else:
+            parcel.items.append(Item(place, record, packet, HJ212))
+    for name, place in unknown.items():
+        detail = f"no registration gives unit and site for {name}; the packet waits for one"
+        parcel.hold(Waiting(place, packet, HJ212, "device", name), "record.device-unknown", detail)
+
+
+def _packet_place(number: int, factor: str, attribute: str) -> str:
+    return ", ".join(part for part in (f"packet {number}", factor, attribute) if part)
+
+
+def _array(content: bytes) -> list[bytes]:
+    """The elements of a JSON array, each as the bytes it was written in."""
+    try:
+        return [bytes(raw) for raw in msgspec.json.decode(content, type=list[msgspec.Raw])]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise RecordError("the body is not one JSON array", code="submission.not-json") from error

@@ -1,0 +1,98 @@
+"""What was held comes through the door again when what it waited for is here.
+
+Each release is an act of its own. What still cannot be understood is held again under what it waits for now, so
+nothing is lost and nothing goes round in circles: only content whose missing thing has arrived is taken out.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import delete, func, select
+
+from audit.entry import make_entry
+from audit.form import RELEASE
+from audit.log import append
+from gateway.db import ReadSession, WriteSession
+from gateway.ingest.devices import devices_of
+from gateway.ingest.parcel import NDJSON, Parcel, unpack, unpack_lines
+from gateway.service import Gateway
+from gateway.store import tables
+from gateway.store.acts import begin_act
+from partners.plans import plans_in_force
+from schemas import factors, units
+from schemas.errors import UnresolvedError
+from schemas.times import utc_text
+
+_held = tables.held
+_TOGETHER = 5_000  # lines of one release
+_CHUNK = 500  # rows of one statement
+
+
+def release_arrived(gateway: Gateway, *, now: int) -> int:
+    """Take in everything held whose missing thing is known by now; how many held lines or packets that were."""
+    with gateway.database.read() as session:
+        waiting = session.execute(select(_held.c.provider, _held.c.waits_for, _held.c.name).distinct()).all()
+        arrived = [row for row in waiting if _is_known(gateway, session, row.provider, row.waits_for, row.name)]
+    return sum(_release(gateway, row.provider, row.waits_for, row.name, now) for row in arrived)
+
+
+def held_counts(session: ReadSession) -> list[tuple[str, str, str, int, int]]:
+    """What waits: provider, sort, name, how many, and since when (ms UTC) the oldest."""
+    columns = (_held.c.provider, _held.c.waits_for, _held.c.name)
+    query = select(*columns, func.count(), func.min(_held.c.since)).group_by(*columns).order_by(*columns)
+    return [tuple(row) for row in session.execute(query)]
+
+
+def _is_known(gateway: Gateway, session: ReadSession, provider: str, waits_for: str, name: str) -> bool:
+    match waits_for:
+        case "site":
+            return bool(gateway.sites.programmes(session, provider, [name]))
+        case "device":
+            mn, _, code = name.partition("/")
+            device = devices_of(session).get(mn)
+            return device is not None and (not code or code in device.factors)
+        case "factor":
+            return factors.known(name)
+    try:
+        units.unit(name)
+    except UnresolvedError:
+        return False
+    return True
+
+
+def _release(gateway: Gateway, provider: str, waits_for: str, name: str, now: int) -> int:
+    released = 0
+    while True:
+        with gateway.database.read() as session:
+            here = (_held.c.provider == provider, _held.c.waits_for == waits_for, _held.c.name == name)
+            rows = session.execute(select(_held).where(*here).order_by(_held.c.id).limit(_TOGETHER)).all()
+            devices = devices_of(session)
+        if not rows:
+            return released
+        parcel = unpack_lines([row.content for row in rows if row.media_type == NDJSON])
+        for row in rows:
+            if row.media_type != NDJSON:
+                _merge(parcel, unpack(row.media_type, row.content, devices))
+        prepared = gateway.door.prepare(provider, parcel)
+        with gateway.database.write() as session:
+            # Were another process quicker, what it took in would come again here, as duplicates.
+            _take_out(session, [row.id for row in rows])
+            own = provider == gateway.party
+            act = begin_act(session, "release", provider, f"{waits_for}:{name}", at=now, submitted=own)
+            tally = gateway.door.take(session, prepared, act, plans_in_force(session, now))
+            detail = {"waited_for": waits_for, "name": name, **tally.counts()}
+            append(session, make_entry(RELEASE, at=utc_text(now), party=gateway.party, peer=provider, detail=detail))
+        released += len(rows)
+        gateway.signals.logged.send()
+        if tally.queued:
+            gateway.signals.queued.send()
+
+
+def _take_out(session: WriteSession, ids: list[int]) -> None:
+    for start in range(0, len(ids), _CHUNK):
+        session.execute(delete(_held).where(_held.c.id.in_(ids[start : start + _CHUNK])))
+
+
+def _merge(parcel: Parcel, other: Parcel) -> None:
+    parcel.items += other.items
+    parcel.waiting += other.waiting
+    parcel.problems += other.problems

@@ -1,0 +1,51 @@
+"""Figures for Prometheus, read from the database when asked for: a restart loses none, and workers agree.
+
+Collected into a registry of its own each time, so that nothing is kept at module level and two gateways in one process
+do not meet.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Gauge
+
+from audit import log as exchange_log
+from gateway.ingest.release import held_counts
+from gateway.service import Gateway
+from gateway.store import feeds, queue
+from gateway.store.evidence import evidence_counts
+from partners.delivery import delivery_counts, receipt_counts
+from schemas.times import now_millis
+
+
+def collect(gateway: Gateway) -> CollectorRegistry:
+    """A registry with the figures of this moment."""
+    registry = CollectorRegistry()
+
+    def gauge(name: str, text: str, labels: tuple[str, ...] = ()) -> Gauge:
+        return Gauge(f"taipu_{name}", text, labels, registry=registry)
+
+    now = now_millis()
+    with gateway.database.read() as session:
+        head = exchange_log.head(session)
+        gauge("log_entries", "entries in the log").set(head.size)
+        gauge("log_signed_entries", "entries under the newest checkpoint").set(head.signed_size)
+        gauge("log_waiting_entries", "entries that wait for the sequencer").set(exchange_log.count_waiting(session))
+        batches = gauge("feed_head", "number of the newest batch", ("provider", "dataset"))
+        for feed in feeds.all_heads(session):
+            batches.labels(feed.provider, feed.dataset).set(feed.seq)
+        oldest = gauge("queue_age_seconds", "how long the oldest record waits to be published", ("dataset",))
+        for dataset, since in queue.waiting(session).items():
+            oldest.labels(dataset).set((now - since) / 1000)
+        held = gauge("held", "records that wait for something unknown", ("provider", "waits_for"))
+        for provider, waits_for, _, count, _ in held_counts(session):
+            held.labels(provider, waits_for).inc(count)
+        deliveries = gauge("deliveries", "batches on their way or arrived", ("recipient", "state"))
+        for (recipient, state), count in delivery_counts(session).items():
+            deliveries.labels(recipient, state).set(count)
+        receipts = gauge("receipts", "receipts given and got", ("direction",))
+        for direction, count in receipt_counts(session).items():
+            receipts.labels(direction).set(count)
+        evidence = gauge("evidence", "pieces of evidence of what was wrong", ("provider", "code"))
+        for (provider, code), count in evidence_counts(session).items():
+            evidence.labels(provider, code).set(count)
+    return registry

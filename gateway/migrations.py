@@ -1,0 +1,45 @@
+"""The database's schema: brought up to date by the migrations that come with the program.
+
+In a checkout they are the top-level `alembic/`; an installed package carries the same files. `alembic/` must never have
+an `__init__.py`: it would hide the library of that name.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import MetaData
+
+import audit.tables
+import gateway.store.tables
+import partners.tables
+from gateway.db import Database
+
+METADATA: list[MetaData] = [audit.tables.metadata, partners.tables.metadata, gateway.store.tables.metadata]
+
+
+def upgrade(database: Database) -> None:
+    """Bring `database` to the newest schema; nothing happens when it is there already."""
+    with database.write() as session:
+        command.upgrade(_config(session), "head")
+
+
+def check(database: Database) -> None:
+    """Raise alembic's own error when the migrations do not give the tables the code declares."""
+    with database.write() as session:
+        command.check(_config(session))
+
+
+def _config(session: object) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(script_location()))
+    config.attributes["connection"] = session
+    return config
+
+
+def script_location() -> Path:
+    """The folder of the migrations: beside the packages in a checkout, inside the package when installed."""
+    installed = Path(__file__).parent / "_alembic"
+    return installed if installed.is_dir() else Path(__file__).parents[1] / "alembic"

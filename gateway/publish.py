@@ -1,0 +1,168 @@
+"""Accepted records → signed batches of a dataset.
+
+One step takes what waits for one dataset, under the lock of that feed's head: so numbers are handed out in the order
+of commits, and two publishers can never give one number twice. Selection and projection happen here, under the plan in
+force at the batch's `created`; what a newer plan version no longer shares simply leaves the queue.
+
+A batch is served only once its number is pinned in the head store, after the commit. If we stop between the two, the
+next start pins what was committed: nobody has seen it, so nothing can differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from audit.entry import make_entry
+from audit.form import BATCH_PUBLISHED
+from audit.heads import HeadStore
+from audit.log import append
+from gateway.db import Database, ReadSession, WriteSession
+from gateway.errors import RolledBackError
+from gateway.ingest.door import admits
+from gateway.store import feeds, observations, queue, records
+from gateway.store.feeds import FeedHead
+from gateway.store.interning import Interning
+from gateway.store.lines import project, record_of
+from gateway.store.sites import Sites
+from partners.delivery import open_deliveries
+from partners.plans import plans_in_force
+from schemas import jws
+from schemas.batch import MAX_BYTES, MAX_RECORDS, Batch, write_batch
+from schemas.plan import Dataset, Plan
+from schemas.records import Site, decode_line
+from schemas.times import beijing_text, utc_text
+
+_TAKE = 8  # rows of the queue in one step; each holds up to 5,000 keys
+
+
+@dataclass(frozen=True)
+class Line:
+    """A record as it leaves, and its time (ms UTC; None for a kind that has none)."""
+
+    content: bytes
+    at: int | None
+
+
+class Publisher:
+    """Publishes the home party's datasets."""
+
+    def __init__(
+        self, home: str, database: Database, heads: HeadStore, key: jws.SigningKey, interning: Interning, sites: Sites
+    ) -> None:
+        self._home = home
+        self._database = database
+        self._heads = heads
+        self._key = key
+        self._interning = interning
+        self._sites = sites
+
+    def recover(self) -> None:
+        """Pin what was committed but not yet pinned when a process last stopped.
+
+        Raises:
+            RolledBackError: the database is behind the head store. It was restored from a backup; numbers already
+                given out must not be given to other content, so nothing may be published.
+            HeadConflictError: it holds another manifest for a number that was given out.
+        """
+        pinned = self._heads.feed_heads(self._home)
+        with self._database.read() as session:
+            held = {head.dataset: head for head in feeds.heads_of(session, self._home)}
+            behind = [name for name, (seq, _) in pinned.items() if name not in held or held[name].seq < seq]
+            if behind:
+                raise RolledBackError(f"the database is behind what was given out of {', '.join(sorted(behind))}")
+            for name in held:
+                last = pinned[name][0] if name in pinned else 0
+                for seq, manifest in feeds.manifests(session, self._home, name, after=max(last - 1, 0)):
+                    self._heads.pin_feed(self._home, name, seq, manifest)
+
+    def publish_due(self, *, now: int) -> list[Batch]:
+        """Publish every dataset whose oldest waiting record has waited its `linger`. `now` in ms UTC."""
+        with self._database.read() as session:
+            waiting = queue.waiting(session)
+            plans = plans_in_force(session, now)
+        made: list[Batch] = []
+        for name, since in sorted(waiting.items()):
+            found = plans.dataset(self._home, name)
+            # Without a plan that knows the dataset its queue stays: the next version may share it again.
+            if found is not None and now >= since + found[1].linger.total_seconds() * 1000:
+                made += self.publish(name, now=now)
+        return made
+
+    def publish(self, name: str, *, now: int) -> list[Batch]:
+        """Publish what waits for the dataset `name`: the batches made, oldest first, served when this returns."""
+        with self._database.write() as session:
+            head = feeds.lock_head(session, self._home, name)
+            # Two parties' records of one feed must not seem to run backwards when our clock was set back.
+            created = max(now, head.created)
+            found = plans_in_force(session, created).dataset(self._home, name)
+            if found is None:
+                return []
+            plan, dataset = found
+            lines = self._lines(session, dataset, queue.take(session, name, _TAKE))
+            batches = self._write(session, head, plan, dataset, lines, created)
+        for batch in batches:
+            self._heads.pin_feed(self._home, name, batch.manifest.seq, batch.hash)
+        return batches
+
+    def _lines(self, session: ReadSession, dataset: Dataset, queued: Sequence[queue.Queued]) -> list[Line]:
+        """The queued records that the dataset still selects, each as it leaves, in order of time."""
+        lines = [
+            Line(project(record, dataset.hide), None)
+            for stored in records.fetch(session, self._home, "site", queue.record_keys(queued, "site"))
+            if isinstance(record := decode_line(stored.line), Site)
+            and dataset.select.admits_site(record.id, frozenset(record.programmes))
+        ]
+        rows = observations.fetch(session, queue.observation_keys(queued))
+        series = self._interning.series(session, {row.series_id for row in rows})
+        states = self._interning.states(session, {row.state_id for row in rows})
+        programmes = self._sites.programmes(session, self._home, {key.site for key in series.values()})
+        wanted = {number for number, key in series.items() if admits(dataset, key, programmes)}
+        rows.sort(key=lambda row: (row.at, row.series_id, row.sample, row.rev))
+        for row in rows:
+            if row.series_id in wanted:
+                record = record_of(row, series[row.series_id], states[row.state_id])
+                lines.append(Line(project(record, dataset.hide), row.at))
+        return lines
+
+    def _write(
+        self, session: WriteSession, head: FeedHead, plan: Plan, dataset: Dataset, lines: Sequence[Line], created: int
+    ) -> list[Batch]:
+        batches = []
+        for chunk in _chunks(lines):
+            times = [line.at for line in chunk if line.at is not None]
+            batch = write_batch(
+                self._key,
+                [line.content for line in chunk],
+                provider=self._home,
+                dataset=dataset.id,
+                plan=plan.reference,
+                plan_digest=plan.digest,
+                seq=head.seq + 1,
+                prev=head.manifest,
+                first=beijing_text(min(times)) if times else "",
+                last=beijing_text(max(times)) if times else "",
+                created=utc_text(created),
+            )
+            head = feeds.append_batch(session, head, batch, at=created)
+            open_deliveries(session, batch, dataset, now=created)
+            entry = make_entry(
+                BATCH_PUBLISHED, at=utc_text(created), party=self._home, dataset=dataset.id, seq=head.seq, manifest=batch.hash,
+                detail={"plan": plan.reference, "count": len(chunk)},
+            )  # fmt: skip
+            append(session, entry)
+            batches.append(batch)
+        return batches
+
+
+def _chunks(lines: Sequence[Line]) -> Iterator[Sequence[Line]]:
+    """`lines` in order, cut where a batch would be over its count or its bytes."""
+    start, size = 0, 0
+    for position, line in enumerate(lines):
+        length = len(line.content) + 1
+        if position - start == MAX_RECORDS or size + length > MAX_BYTES:
+            yield lines[start:position]
+            start, size = position, 0
+        size += length
+    if start < len(lines):
+        yield lines[start:]

@@ -1,0 +1,102 @@
+"""`taipu serve`: both listeners over TLS in one process, and the background duties beside them."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+import structlog
+import uvicorn
+import uvloop
+from fastapi import FastAPI
+
+from gateway.app import create_console_app, create_partner_app
+from gateway.home import Home
+from gateway.migrations import upgrade
+from gateway.service import Gateway
+from gateway.settings import Address, Settings
+from gateway.workers import Duties
+
+log = structlog.get_logger()
+
+# The Mozilla intermediate profile: TLS 1.2 and 1.3, forward secrecy, authenticated encryption.
+CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
+_SHUTDOWN = 2  # seconds for requests under way
+
+
+def serve(home: Home, *, on_ready: Callable[[], None] | None = None) -> None:
+    """Serve until the process is told to stop. `on_ready` is called once both listeners accept connections."""
+    gateway = Gateway(home)
+    try:
+        upgrade(gateway.database)
+        duties = Duties(gateway)
+        duties.start()
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(_serve(gateway, on_ready))
+        finally:
+            duties.stop()
+    finally:
+        gateway.close()
+
+
+async def _serve(gateway: Gateway, on_ready: Callable[[], None] | None) -> None:
+    settings = gateway.settings
+    partner = create_partner_app(gateway)
+    servers = [
+        _server(partner, settings.listen.partner, settings),
+        _server(create_console_app(gateway, partner), settings.listen.console, settings),
+    ]
+
+    def stop() -> None:
+        for server in servers:
+            server.should_exit = True
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+    running = [asyncio.create_task(server.serve()) for server in servers]
+    with suppress(asyncio.CancelledError):
+        while not all(server.started for server in servers) and not any(task.done() for task in running):
+            await asyncio.sleep(0.01)
+        if on_ready is not None and all(server.started for server in servers):
+            on_ready()
+        log.info("gateway.ready", party=gateway.party, url=settings.url, console=str(settings.listen.console))
+        await asyncio.gather(*running)
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to us: two servers share the process."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Both are stopped together, by `_serve`."""
+        yield
+
+
+def _server(app: FastAPI, address: Address, settings: Settings) -> uvicorn.Server:
+    def context(config: uvicorn.Config, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:  # noqa: ARG001
+        made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        made.minimum_version = ssl.TLSVersion.TLSv1_2
+        made.set_ciphers(CIPHERS)
+        made.options |= ssl.OP_NO_RENEGOTIATION
+        made.load_cert_chain(settings.tls.certificate, settings.tls.key, settings.passphrase())
+        return made
+
+    config = uvicorn.Config(
+        app,
+        host=address.host,
+        port=address.port,
+        ssl_context_factory=context,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=True,
+        lifespan="on",
+        timeout_keep_alive=75,  # longer than a waiting request, so that pollers keep one connection
+        timeout_graceful_shutdown=_SHUTDOWN,
+    )
+    return _Server(config)

@@ -1,0 +1,74 @@
+"""A running gateway: its database, keys, memories and duties, put together in one place.
+
+`Gateway` is what requests, commands and background duties are given. It holds no state of its own that a restart
+would lose: everything that must survive is in the database or in the head store.
+"""
+
+from __future__ import annotations
+
+from audit.heads import HeadStore
+from audit.note import NoteSigner
+from audit.sequencer import Sequencer
+from gateway.cursors import Cursors
+from gateway.db import Database
+from gateway.home import Home
+from gateway.ingest.door import Door
+from gateway.publish import Publisher
+from gateway.signals import Signals
+from gateway.store.interning import Interning
+from gateway.store.sites import Sites
+from gateway.watch import HeadsWatch
+from partners.oauth.clients import Client
+from partners.oauth.keys import load_signing_key
+from partners.oauth.replay import DatabaseReplay, MemoryReplay, Replay
+from partners.oauth.resource import AccessTokens
+from partners.oauth.server import TokenEndpoint
+from partners.oauth.store import load_client
+from partners.tables import assertion_seen, proof_seen
+from schemas.errors import SharingError
+from schemas.times import now_millis
+
+
+class Gateway:
+    """One party's gateway, opened from its home directory."""
+
+    def __init__(self, home: Home) -> None:
+        settings, keys = home.settings, home.keys
+        self.home = home
+        self.settings = settings
+        self.keys = keys
+        self.party = settings.party
+        self.database = Database(settings.database_url.get_secret_value(), pool=settings.database_pool)
+        self.heads = HeadStore(settings.home / "heads.db")
+        self.signals = Signals()
+        self.read_only: SharingError | None = None  # why nothing may be signed or published, if so
+        self.interning = Interning(self.database)
+        self.sites = Sites()
+        self.door = Door(self.party, self.interning, self.sites)
+        self.publisher = Publisher(
+            self.party, self.database, self.heads, keys.manifest, self.interning, self.sites
+        )
+        self.log_signer = NoteSigner(settings.log_origin, keys.log.private)
+        self.cursors = Cursors(keys.manifest.private.private_bytes_raw())
+        oauth = load_signing_key(keys.oauth.private)
+        self.access_tokens = AccessTokens(settings.url, [oauth])
+        # On SQLite the gateway is one process: a memory of proofs in it keeps reads from becoming writes.
+        self.proofs: Replay = (
+            MemoryReplay(now_millis())
+            if self.database.is_sqlite
+            else DatabaseReplay(self.database.write, proof_seen)
+        )
+        self.token_endpoint = TokenEndpoint(
+            settings.url, oauth, self.load_client, DatabaseReplay(self.database.write, assertion_seen), self.proofs
+        )
+        self.heads_watch = HeadsWatch(self.heads)
+        self.sequencer = Sequencer(self.database.write, self.heads, self.log_signer, settings.log_origin)
+
+    def load_client(self, client_id: str) -> Client | None:
+        """The client's record as it stands now."""
+        with self.database.read() as session:
+            return load_client(session, client_id)
+
+    def close(self) -> None:
+        self.database.close()
+        self.heads.close()

@@ -1,0 +1,161 @@
+"""Feeds and their batches: heads, frames, and the order they come in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+
+import zstandard
+from sqlalchemy import Select, func, insert, select, update
+from sqlalchemy.dialects import postgresql
+
+from gateway.db import ReadSession, WriteSession
+from gateway.store import tables
+from schemas.batch import MAX_FILE, Batch
+from schemas.errors import BatchError
+from schemas.times import to_millis
+
+_feed, _batch = tables.feed, tables.batch
+MAX_FRAME = MAX_FILE + 65_536  # bytes; a frame of incompressible lines is a little longer than they are
+
+
+@dataclass(frozen=True)
+class FeedHead:
+    """The newest batch of a feed; `seq` 0 and an empty `manifest` before the first. `created` in ms UTC.
+
+    `stopped` says why nothing more of the feed is taken until people have decided.
+    """
+
+    provider: str
+    dataset: str
+    seq: int = 0
+    manifest: str = ""
+    created: int = 0
+    stopped: str = ""
+
+
+@dataclass(frozen=True)
+class StoredBatch:
+    """A batch as it is kept and served: `frame` is the batch file as one zstd frame."""
+
+    seq: int
+    manifest: str
+    token: str
+    frame: bytes
+    count: int
+
+
+def head(session: ReadSession, provider: str, dataset: str) -> FeedHead:
+    """The newest batch held of a feed."""
+    row = session.execute(_head_query(provider, dataset)).first()
+    return FeedHead(**row._mapping) if row else FeedHead(provider, dataset)
+
+
+def lock_head(session: WriteSession, provider: str, dataset: str) -> FeedHead:
+    """The feed's head, locked until the transaction ends: only the holder may hand out or take the next number."""
+    if session.dialect.name == "postgresql":
+        # A row that does not exist yet cannot be locked, so it is made first.
+        first = postgresql.insert(_feed).values(provider=provider, dataset=dataset, seq=0, manifest="", created=0, stopped="")
+        session.execute(first.on_conflict_do_nothing())
+        return FeedHead(**session.execute(_head_query(provider, dataset).with_for_update()).one()._mapping)
+    return head(session, provider, dataset)
+
+
+def heads_of(session: ReadSession, provider: str) -> list[FeedHead]:
+    """Every feed of `provider` that has a batch here."""
+    return [head for head in all_heads(session) if head.provider == provider]
+
+
+def all_heads(session: ReadSession) -> list[FeedHead]:
+    """Every feed that has a batch here, ours and our partners'."""
+    return [FeedHead(**row._mapping) for row in session.execute(select(_feed).where(_feed.c.seq > 0))]
+
+
+def append_batch(session: WriteSession, held: FeedHead, batch: Batch, *, at: int) -> FeedHead:
+    """Store `batch` as the next of its feed, whose head `held` is locked. `at` in ms UTC."""
+    manifest = batch.manifest
+    created = max(held.created, to_millis(manifest.created))
+    moved = FeedHead(manifest.provider, manifest.dataset, manifest.seq, batch.hash, created, held.stopped)
+    session.execute(
+        insert(_batch).values(
+            provider=moved.provider, dataset=moved.dataset, seq=moved.seq, manifest=batch.hash, token=batch.token,
+            frame=to_frame(batch.file), count=manifest.count, at=at,
+        )
+    )  # fmt: skip
+    _move(session, moved)
+    return moved
+
+
+def stop_feed(session: WriteSession, held: FeedHead, reason: str) -> None:
+    """Take nothing more of this feed until people have decided."""
+    _move(session, replace(held, stopped=reason))
+
+
+def manifests(session: ReadSession, provider: str, dataset: str, *, after: int) -> Iterator[tuple[int, str]]:
+    """Number and manifest hash of every batch after `after`, in order."""
+    query = select(_batch.c.seq, _batch.c.manifest).where(
+        _batch.c.provider == provider, _batch.c.dataset == dataset, _batch.c.seq > after
+    )
+    for row in session.execute(query.order_by(_batch.c.seq)):
+        yield row.seq, row.manifest
+
+
+def find_batch(session: ReadSession, provider: str, dataset: str, seq: int) -> StoredBatch | None:
+    """One batch, if it is held."""
+    return next(iter(batches(session, provider, dataset, first=seq, last=seq)), None)
+
+
+def batches(session: ReadSession, provider: str, dataset: str, *, first: int, last: int) -> Iterator[StoredBatch]:
+    """The batches numbered `first` to `last`, in order, read a few at a time."""
+    columns = (_batch.c.seq, _batch.c.manifest, _batch.c.token, _batch.c.frame, _batch.c.count)
+    query = (
+        select(*columns)
+        .where(_batch.c.provider == provider, _batch.c.dataset == dataset, _batch.c.seq.between(first, last))
+        .order_by(_batch.c.seq)
+        .execution_options(yield_per=4)
+    )
+    for row in session.execute(query):
+        yield StoredBatch(*row)
+
+
+def by_manifest(session: ReadSession, manifest: str) -> StoredBatch | None:
+    """The batch with this identity."""
+    columns = (_batch.c.seq, _batch.c.manifest, _batch.c.token, _batch.c.frame, _batch.c.count)
+    row = session.execute(select(*columns).where(_batch.c.manifest == manifest)).first()
+    return StoredBatch(*row) if row else None
+
+
+def count_batches(session: ReadSession) -> int:
+    """How many batches are held, of all feeds."""
+    return session.execute(select(func.count()).select_from(_batch)).scalar_one()
+
+
+def _move(session: WriteSession, head: FeedHead) -> None:
+    here = (_feed.c.provider == head.provider, _feed.c.dataset == head.dataset)
+    if session.execute(update(_feed).where(*here).values(**asdict(head))).rowcount == 0:
+        session.execute(insert(_feed).values(**asdict(head)))
+
+
+def _head_query(provider: str, dataset: str) -> Select[tuple[str, str, int, str, int, str]]:
+    return select(_feed).where(_feed.c.provider == provider, _feed.c.dataset == dataset)
+
+
+def to_frame(file: bytes) -> bytes:
+    """A batch file as the one zstd frame it is kept and served as."""
+    return zstandard.ZstdCompressor(level=3, write_content_size=True).compress(file)
+
+
+def from_frame(frame: bytes) -> bytes:
+    """The batch file in one zstd frame.
+
+    Raises:
+        BatchError: `batch.frame-invalid`: not a zstd frame, or it would unpack to more than a batch may hold.
+    """
+    try:
+        parameters = zstandard.get_frame_parameters(frame)
+        size = parameters.content_size
+        if size in (zstandard.CONTENTSIZE_UNKNOWN, zstandard.CONTENTSIZE_ERROR) or size > MAX_FILE:
+            raise BatchError("the frame does not say a size a batch may have", code="batch.frame-invalid")
+        return zstandard.ZstdDecompressor(max_window_size=MAX_FILE * 2).decompress(frame, allow_extra_data=False)
+    except zstandard.ZstdError as error:
+        raise BatchError("not one zstd frame", code="batch.frame-invalid") from error

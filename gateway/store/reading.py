@@ -1,0 +1,123 @@
+"""Queries over observations. Every one needs an `Extent`: how much its reader may see, decided in `partners.grants`.
+
+This is the only module that selects observations for a reader. Pages follow the table's key (day, series, instant,
+sample), so a page costs the same at the end of the table as at its beginning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import Select, and_, func, or_, select, tuple_
+
+from gateway.db import ReadSession
+from gateway.ingest.door import admits
+from gateway.store import tables
+from gateway.store.interning import SeriesKey
+from gateway.store.observations import Row, bucket_of
+from gateway.store.sites import Sites
+from partners.grants import Extent
+from schemas.plan import Dataset
+
+_series, _observation = tables.series, tables.observation
+_KEY = (_observation.c.bucket, _observation.c.series_id, _observation.c.at, _observation.c.sample)
+_COLUMNS = [_observation.c[name] for name in Row._fields]
+
+
+@dataclass(frozen=True)
+class Filter:
+    """What is asked for; None means any. `since` (included) and `until` (excluded) in ms UTC."""
+
+    provider: str | None = None
+    site: str | None = None
+    factor: str | None = None
+    dataset: Dataset | None = None
+    since: int | None = None
+    until: int | None = None
+
+
+@dataclass(frozen=True)
+class Visible:
+    """The series a reader may see under a filter, and for each the earliest instant (ms UTC; None: all).
+
+    `hide` has the members that are left out of the records of other parties' readers.
+    """
+
+    since: dict[int, int | None]
+    hide: frozenset[str]
+
+
+def visible_series(
+    session: ReadSession, extent: Extent, wanted: Filter, sites: Sites
+) -> Visible:
+    """Which series `extent` and `wanted` leave."""
+    query = select(_series)
+    for column, value in ((_series.c.provider, wanted.provider), (_series.c.site, wanted.site)):
+        query = query.where(column == value) if value is not None else query
+    query = query.where(_series.c.factor == wanted.factor) if wanted.factor is not None else query
+    found = {row.id: SeriesKey(*row[1:]) for row in session.execute(query)}
+    since: dict[int, int | None] = {}
+    by_provider: dict[str, set[str]] = {}
+    for key in found.values():
+        by_provider.setdefault(key.provider, set()).add(key.site)
+    programmes = {name: sites.programmes(session, name, names) for name, names in by_provider.items()}
+    for number, key in found.items():
+        known = programmes[key.provider]
+        if wanted.dataset and not (key.provider == wanted.dataset.provider and admits(wanted.dataset, key, known)):
+            continue
+        start = _earliest(extent, key, known)
+        if start is not False:
+            since[number] = start
+    hide = frozenset(name for dataset in extent.datasets for name in dataset.hide)
+    return Visible(since, hide)
+
+
+def read_page(
+    session: ReadSession, visible: Visible, wanted: Filter, *, after: Sequence[Any] | None, limit: int
+) -> list[Row]:
+    """The next `limit` rows after the key `after`, in key order."""
+    query = select(*_COLUMNS).where(_reach(visible))
+    if wanted.since is not None:
+        query = query.where(_observation.c.at >= wanted.since, _observation.c.bucket >= bucket_of(wanted.since))
+    if wanted.until is not None:
+        query = query.where(_observation.c.at < wanted.until, _observation.c.bucket <= bucket_of(wanted.until))
+    if after is not None:
+        query = query.where(tuple_(*_KEY) > tuple_(*after))
+    return [Row(*row) for row in session.execute(query.order_by(*_KEY).limit(limit))]
+
+
+def count_observations(session: ReadSession) -> dict[str, int]:
+    """How many current observations are held, by provider."""
+    query: Select[Any] = select(_series.c.provider, func.count()).join_from(
+        _observation, _series, _observation.c.series_id == _series.c.id
+    )
+    return {row[0]: row[1] for row in session.execute(query.group_by(_series.c.provider))}
+
+
+def _earliest(extent: Extent, key: SeriesKey, programmes: dict[str, frozenset[str]]) -> int | None | Literal[False]:
+    """From when on `extent` shows a series (ms UTC; None: from its beginning); False where it does not."""
+    if extent.everything or key.provider == extent.party:
+        return None
+    starts: list[int | None] = []
+    for dataset in extent.datasets:
+        if dataset.kind == "observation" and dataset.provider == key.provider and admits(dataset, key, programmes):
+            reach = dataset.reach(extent.party)
+            starts.append(int(reach.timestamp() * 1000) if isinstance(reach, datetime) else None)
+    if not starts:
+        return False
+    return None if None in starts else min(start for start in starts if start is not None)
+
+
+def _reach(visible: Visible) -> Any:
+    """The condition that a row is of a visible series, and not from before it may be seen."""
+    whole = [number for number, start in visible.since.items() if start is None]
+    parts: list[Any] = [_observation.c.series_id.in_(whole)]
+    by_start: dict[int, list[int]] = {}
+    for number, start in visible.since.items():
+        if start is not None:
+            by_start.setdefault(start, []).append(number)
+    parts += [and_(_observation.c.series_id.in_(numbers), _observation.c.at >= start) for start, numbers in by_start.items()]
+    return or_(*parts)

@@ -1,0 +1,56 @@
+"""Which sites are known, and the programmes they belong to: asked for with every reading, so remembered.
+
+A site that is not in the memory is looked for in the database once more before a reading is held for it. A changed
+site is forgotten by the process that takes the change; other processes forget everything every few seconds.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable
+
+import msgspec
+from sqlalchemy import select
+
+from gateway.db import ReadSession
+from gateway.store import tables
+from schemas.records import Site
+
+_KEEP = 5.0  # seconds another process's change may go unseen
+_CHUNK = 500
+
+
+class Sites:
+    """Programmes by provider and site."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._programmes: dict[tuple[str, str], frozenset[str]] = {}
+        self._since = time.monotonic()
+
+    def programmes(self, session: ReadSession, provider: str, sites: Iterable[str]) -> dict[str, frozenset[str]]:
+        """The programmes of each known site of `sites`; an unknown one is absent."""
+        known = self._fresh()
+        wanted = set(sites)
+        missing = [site for site in wanted if (provider, site) not in known]
+        for start in range(0, len(missing), _CHUNK):
+            for site in _load(session, provider, missing[start : start + _CHUNK]):
+                known[provider, site.id] = frozenset(site.programmes)
+        return {site: known[provider, site] for site in wanted if (provider, site) in known}
+
+    def forget(self, provider: str, site: str) -> None:
+        """Its record has changed: ask the database next time."""
+        self._fresh().pop((provider, site), None)
+
+    def _fresh(self) -> dict[tuple[str, str], frozenset[str]]:
+        with self._lock:
+            if time.monotonic() - self._since > _KEEP:
+                self._programmes, self._since = {}, time.monotonic()
+            return self._programmes
+
+
+def _load(session: ReadSession, provider: str, sites: list[str]) -> list[Site]:
+    table = tables.record
+    query = select(table.c.line).where(table.c.provider == provider, table.c.kind == "site", table.c.key.in_(sites))
+    return [msgspec.json.decode(line, type=Site) for line in session.execute(query).scalars()]

@@ -1,0 +1,205 @@
+"""Tables of the record store. Times are integer milliseconds UTC.
+
+Observations are narrow: an integer series (provider, site, factor, origin, stat, period) and an integer state (unit,
+qualifier, flag, profile, review, method …), both interned, so a row holds little more than time and value. The day
+`bucket` comes first in the key: new readings touch the newest pages only, and the table can be partitioned by it.
+No foreign key leaves a record table: they would bind tables that may live on different machines.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+BIG = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself only for INTEGER
+
+# Where records came from: a submission at home, or a partner's batch. `at` is when it was recorded here.
+act = Table(
+    "act",
+    metadata,
+    Column("id", BIG, primary_key=True, autoincrement=True),
+    Column("at", BigInteger, nullable=False),
+    Column("kind", Text, nullable=False),  # submission | batch | release
+    Column("provider", Text, nullable=False),
+    Column("ref", Text, nullable=False),  # submission id, or manifest hash
+)
+
+# Bytes as somebody handed them in, and what became of them.
+submission = Table(
+    "submission",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("client", Text, nullable=False),
+    Column("media_type", Text, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("idempotency_key", Text),
+    Column("at", BigInteger, nullable=False),
+    Column("content", LargeBinary, nullable=False),  # one zstd frame
+    Column("report", LargeBinary, nullable=False),  # NDJSON, one zstd frame
+    Column("outcome", Text, nullable=False),  # the answer, as it was given
+    Column("final", Integer, nullable=False),  # 1: nothing was refused, so the same bytes get the same answer
+    UniqueConstraint("client", "idempotency_key"),
+    Index(None, "client", "sha256"),
+)
+
+# Every kind but observation: the current line, and the ones before it.
+record = Table(
+    "record",
+    metadata,
+    Column("provider", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("rev", Integer, nullable=False),
+    Column("line", LargeBinary, nullable=False),
+    Column("act_id", BigInteger, nullable=False),
+)
+
+record_history = Table(
+    "record_history",
+    metadata,
+    Column("provider", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("rev", Integer, primary_key=True),
+    Column("line", LargeBinary, nullable=False),
+    Column("act_id", BigInteger, nullable=False),
+)
+
+series = Table(
+    "series",
+    metadata,
+    Column("id", BIG, primary_key=True, autoincrement=True),
+    Column("provider", Text, nullable=False),
+    Column("site", Text, nullable=False),
+    Column("factor", Text, nullable=False),
+    Column("origin", Text, nullable=False),
+    Column("stat", Text, nullable=False),
+    Column("period", Text, nullable=False),
+    UniqueConstraint("provider", "site", "factor", "origin", "stat", "period"),
+)
+
+state = Table(
+    "state",
+    metadata,
+    Column("id", BIG, primary_key=True, autoincrement=True),
+    Column("body", Text, nullable=False, unique=True),  # the content members besides value, as JSON
+)
+
+
+def _observation_columns(*, history: bool) -> list[Column[object]]:
+    columns: list[Column[object]] = [
+        Column("bucket", Integer, primary_key=True, autoincrement=False),  # at // one day
+        Column("series_id", BigInteger, primary_key=True, autoincrement=False),
+        Column("at", BigInteger, primary_key=True, autoincrement=False),
+        Column("sample", Text, primary_key=True),
+        Column("rev", Integer, primary_key=history, autoincrement=False, nullable=False),
+        Column("value", Text),  # decimal, as given; NULL: not measured
+        Column("state_id", BigInteger, nullable=False),
+        Column("link", Text),  # the value a repeat sample confirms
+        Column("sent", BigInteger),
+        Column("received", BigInteger),
+        Column("extra", Text),  # what is rare: reason, resent
+        Column("act_id", BigInteger, nullable=False),
+    ]
+    return columns
+
+
+observation = Table("observation", metadata, *_observation_columns(history=False), sqlite_with_rowid=False)
+observation_history = Table(
+    "observation_history", metadata, *_observation_columns(history=True), sqlite_with_rowid=False
+)
+
+# What cannot be understood yet: kept as it came, tried again when what it waits for arrives.
+held = Table(
+    "held",
+    metadata,
+    Column("id", BIG, primary_key=True, autoincrement=True),
+    Column("act_id", BigInteger, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("place", Text, nullable=False),  # line or packet within the act
+    Column("media_type", Text, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    Column("waits_for", Text, nullable=False),  # site | factor | unit | device
+    Column("name", Text, nullable=False),
+    Column("since", BigInteger, nullable=False),
+    Index(None, "waits_for", "name"),
+)
+
+# Accepted records that a dataset may want. Taken and deleted by the publisher, never paged by a cursor.
+queue = Table(
+    "queue",
+    metadata,
+    Column("id", BIG, primary_key=True, autoincrement=True),
+    Column("dataset", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("keys", LargeBinary, nullable=False),  # msgpack: the records' keys and revisions
+    Column("at", BigInteger, nullable=False),
+    Index(None, "dataset", "id"),
+)
+
+# The newest batch of every feed, ours and our partners'. For a partner's feed this is the cursor: it moves in the
+# transaction that stores the batch's records, so it is never ahead of its data.
+feed = Table(
+    "feed",
+    metadata,
+    Column("provider", Text, primary_key=True),
+    Column("dataset", Text, primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+    Column("manifest", Text, nullable=False),  # hash
+    Column("created", BigInteger, nullable=False),
+    Column("stopped", Text, nullable=False),  # why nothing more of it is taken until people decide; empty: it flows
+)
+
+batch = Table(
+    "batch",
+    metadata,
+    Column("provider", Text, primary_key=True),
+    Column("dataset", Text, primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("manifest", Text, nullable=False, unique=True),  # hash
+    Column("token", Text, nullable=False),  # the compact manifest
+    Column("frame", LargeBinary, nullable=False),  # the batch file as one zstd frame
+    Column("count", Integer, nullable=False),
+    Column("at", BigInteger, nullable=False),  # created, or taken
+)
+
+# Batches that were not what their provider signed, or not in order: a bounded memory of what was wrong.
+evidence = Table(
+    "evidence",
+    metadata,
+    Column("id", BIG, primary_key=True, autoincrement=True),
+    Column("at", BigInteger, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("dataset", Text, nullable=False),
+    Column("seq", BigInteger),
+    Column("code", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("content", LargeBinary, nullable=False),  # the first bytes of what came
+    Index(None, "provider", "dataset"),
+)
+
+# Data loggers: MN to site, factors, units.
+device = Table(
+    "device",
+    metadata,
+    Column("mn", Text, primary_key=True),
+    Column("body", LargeBinary, nullable=False),  # JSON of schemas.devices.Device
+    Column("added", BigInteger, nullable=False),
+)

@@ -1,0 +1,232 @@
+"""A partner's batch → our store: verified, in order, granted, then through the same door as everything else.
+
+No state changes without the provider's valid signature over exactly these bytes. What is validly signed is applied or
+refused whole, its number is spent, and a signed receipt says which. Records, cursor, batch, log entry and receipt are
+one transaction: the cursor is never ahead of its data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from audit.entry import make_entry
+from audit.form import BATCH_RECEIVED, BATCH_REFUSED, FINDING
+from audit.log import append
+from audit.receipts import Verdict, receipt_hash
+from gateway.db import ReadSession, WriteSession
+from gateway.errors import ConflictError
+from gateway.ingest.door import Prepared, Tally
+from gateway.ingest.parcel import Parcel, Problem, unpack_lines
+from gateway.ingest.submissions import report_lines
+from gateway.receipts import give_batch_receipt
+from gateway.service import Gateway
+from gateway.store import evidence, feeds
+from gateway.store.acts import begin_act
+from gateway.store.feeds import FeedHead
+from partners.delivery import keep_receipt, receipt_given
+from partners.directory import Party
+from partners.plans import Plans, plans_in_force
+from schemas.batch import Batch, open_batch
+from schemas.errors import BatchError, SharingError
+from schemas.plan import Dataset
+from schemas.times import to_millis, utc_text
+
+TOLERATED_SKEW = 60_000  # ms a partner's clock may be ahead of ours
+
+
+class WaitingError(SharingError):
+    """The batch is good, but something it needs is not here yet; it is asked for again, not refused."""
+
+    code = "batch.waiting"
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What became of a batch. `fresh` is False where it had been taken before; the receipt is then the old one."""
+
+    verdict: str
+    receipt: str
+    fresh: bool
+
+    @property
+    def receipt_hash(self) -> str:
+        return receipt_hash(self.receipt)
+
+
+def apply_batch(
+    gateway: Gateway, party: Party, dataset: str, file: bytes, *, now: int, expected: int | None = None
+) -> Applied:
+    """Take one batch file of a feed of `party`, as number `expected` if that was said. `now` in ms UTC.
+
+    Raises:
+        BatchError: it is not what the provider signed; nothing has changed, bounded evidence is kept.
+        ConflictError: `feed.gap` (with the number expected), `feed.fork` or `feed.predecessor-wrong` (evidence kept),
+            `feed.stopped`.
+        WaitingError: the plan version it names is not here yet, or it comes from the future.
+    """
+    # 1. The provider signed exactly these bytes, as a batch of this feed.
+    try:
+        batch = open_batch(file, party.manifest_keys)
+        _check_feed(batch, party.code, dataset, expected)
+    except BatchError as error:
+        _keep(gateway, party.code, dataset, None, error, file, now)
+        raise
+    # 2. It is the next of the feed, or one we have; looked at first without the lock, to be quick about old ones.
+    with gateway.database.read() as session:
+        known = _find_known(session, batch)
+        granted = _granted(session, gateway.party, batch, now) if known is None else None
+    if known is not None:
+        return known
+    # 3. Its records, through the one door. Decoding and numbering need no lock.
+    refusal = _judge(granted, batch)
+    parcel = Parcel() if refusal else _unpack(batch)
+    refusal = refusal or _malformed(parcel)
+    prepared = gateway.door.prepare(party.code, Parcel(problems=parcel.problems) if refusal else parcel)
+    try:
+        with gateway.database.write() as session:
+            head = feeds.lock_head(session, party.code, dataset)
+            known = _find_known(session, batch)
+            if known is not None:
+                return known
+            _check_order(head, batch)
+            applied = _store(gateway, session, head, batch, prepared, refusal, now)
+    except ConflictError as error:
+        if error.code != "feed.gap":
+            _keep(gateway, party.code, dataset, batch.manifest.seq, error, file, now)
+        raise
+    gateway.signals.logged.send()
+    gateway.signals.arrived.send()
+    return applied
+
+
+def _check_feed(batch: Batch, provider: str, dataset: str, expected: int | None) -> None:
+    manifest = batch.manifest
+    if manifest.provider != provider or manifest.dataset != dataset:
+        raise BatchError("the batch is of another feed than it came as", code="batch.feed-wrong", pointers=["line 1"])
+    if expected is not None and manifest.seq != expected:
+        detail = f"the batch is number {manifest.seq}, not {expected}"
+        raise BatchError(detail, code="batch.number-wrong", pointers=["line 1"])
+
+
+def _find_known(session: ReadSession, batch: Batch) -> Applied | None:
+    """The answer we gave to exactly this batch."""
+    manifest = batch.manifest
+    held = feeds.find_batch(session, manifest.provider, manifest.dataset, manifest.seq)
+    if held is None or held.manifest != batch.hash:
+        return None
+    return Applied("accepted", receipt_given(session, batch.hash) or "", fresh=False)
+
+
+def _check_order(head: FeedHead, batch: Batch) -> None:
+    manifest = batch.manifest
+    if head.stopped:
+        raise ConflictError(f"this feed is stopped: {head.stopped}", code="feed.stopped")
+    if manifest.seq <= head.seq:
+        raise ConflictError(
+            f"number {manifest.seq} is held with another manifest", code=evidence.FORK,
+            extra={"expected": head.seq + 1, "held": head.manifest, "given": batch.hash},
+        )  # fmt: skip
+    if head.seq and manifest.seq != head.seq + 1:
+        detail = f"number {head.seq + 1} comes next"
+        raise ConflictError(detail, code="feed.gap", extra={"expected": head.seq + 1})
+    # A recipient that joined later has never seen the first predecessor: it pins what comes as its start.
+    if (head.seq or manifest.seq == 1) and manifest.prev != head.manifest:
+        raise ConflictError("the batch follows another one than we hold", code="feed.predecessor-wrong")
+
+
+def _granted(session: ReadSession, home: str, batch: Batch, now: int) -> Dataset | None:
+    """The dataset under the plan the batch names, None where that does not give it to us."""
+    manifest = batch.manifest
+    created = to_millis(manifest.created)
+    if created > now + TOLERATED_SKEW:
+        raise WaitingError("the batch is from the future; it is waited for", code="batch.from-future")
+    plans = plans_in_force(session, created)
+    if not any(plan.reference == manifest.plan and plan.digest == manifest.plan_digest for plan in plans.plans):
+        raise WaitingError(f"{manifest.plan} as the batch names it is not in force here", code="batch.plan-unknown")
+    return _dataset(plans, manifest.provider, manifest.dataset, home)
+
+
+def _dataset(plans: Plans, provider: str, dataset: str, home: str) -> Dataset | None:
+    found = plans.dataset(provider, dataset)
+    return found[1] if found is not None and found[1].received_by(home) else None
+
+
+def _judge(granted: Dataset | None, batch: Batch) -> Problem | None:
+    """Why the batch is refused whole before its records are looked at."""
+    if granted is None:
+        return Problem("line 1", "refused", "batch.not-granted", "the plan does not give this dataset to this party")
+    if not batch.manifest.schema.startswith("1."):
+        return Problem("line 1", "refused", "batch.schema-unsupported", "records of schema 1.x are understood here")
+    return None
+
+
+def _unpack(batch: Batch) -> Parcel:
+    """The batch's records; places count the file's lines, of which the manifest is the first."""
+    return unpack_lines(batch.lines, first=2)
+
+
+def _malformed(parcel: Parcel) -> Problem | None:
+    """The first record that breaks the schema: a provider that signs such a batch has to send it again."""
+    for item in parcel.items:
+        if item.record.rev < 1:
+            return Problem(item.place, "refused", "record.rev-missing", "a shared record carries its revision")
+    return next((problem for problem in parcel.problems if problem.verdict == "refused"), None)
+
+
+def _store(
+    gateway: Gateway, session: WriteSession, head: FeedHead, batch: Batch, prepared: Prepared,
+    refusal: Problem | None, now: int,
+) -> Applied:  # fmt: skip
+    """Everything the batch changes, in one transaction, and the receipt that says so."""
+    manifest = batch.manifest
+    act = begin_act(session, "batch", manifest.provider, batch.hash, at=now, submitted=False)
+    if refusal is None:
+        tally = gateway.door.take(session, prepared, act, Plans(()))
+    else:
+        tally = Tally(refused=manifest.count, problems=[refusal])
+    verdict: Verdict = "accepted" if refusal is None else "refused"
+    report = report_lines(tally.problems)
+    entry = make_entry(
+        BATCH_RECEIVED if refusal is None else BATCH_REFUSED, at=utc_text(now), party=gateway.party,
+        peer=manifest.provider, dataset=manifest.dataset, seq=manifest.seq, manifest=batch.hash, verdict=verdict,
+        detail={"count": manifest.count, **tally.counts()},
+    )  # fmt: skip
+    promised = append(session, entry)
+    _log_conflicts(gateway, session, batch, tally, now)
+    feeds.append_batch(session, head, batch, at=now)
+    token = give_batch_receipt(gateway, batch, verdict, tally, report, promised, now)
+    keep_receipt(
+        session, receipt_hash=receipt_hash(token), manifest=batch.hash, direction="out", party=manifest.provider,
+        token=token, report=report, now=now,
+    )  # fmt: skip
+    return Applied(verdict, token, fresh=True)
+
+
+def _log_conflicts(gateway: Gateway, session: WriteSession, batch: Batch, tally: Tally, now: int) -> None:
+    """A revision that comes with two contents is an alarm: the provider contradicts itself."""
+    places = [problem.place for problem in tally.problems if problem.code == "record.rev-conflict"]
+    if places:
+        detail = {"code": "record.rev-conflict", "count": len(places), "first": places[0]}
+        entry = make_entry(
+            FINDING, at=utc_text(now), party=gateway.party, peer=batch.manifest.provider,
+            dataset=batch.manifest.dataset, seq=batch.manifest.seq, manifest=batch.hash, detail=detail,
+        )  # fmt: skip
+        append(session, entry)
+
+
+def _keep(
+    gateway: Gateway, provider: str, dataset: str, seq: int | None, error: SharingError, content: bytes, now: int
+) -> None:
+    """Bounded evidence of what could not be taken; a fork also stops the feed."""
+    with gateway.database.write() as session:
+        evidence.keep_evidence(
+            session, provider=provider, dataset=dataset, seq=seq, code=error.code, detail=error.detail,
+            content=content, now=now,
+        )  # fmt: skip
+        if error.code in (evidence.FORK, "feed.predecessor-wrong"):
+            feeds.stop_feed(session, feeds.lock_head(session, provider, dataset), error.code)
+            detail = {"code": error.code}
+            entry = make_entry(
+                FINDING, at=utc_text(now), party=gateway.party, peer=provider, dataset=dataset, detail=detail
+            )
+            append(session, entry)

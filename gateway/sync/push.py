@@ -1,0 +1,53 @@
+"""Push: hand batches to recipients where the plan names that mode, in order, until their receipt says they have them."""
+
+from __future__ import annotations
+
+import structlog
+
+from audit.receipts import open_receipt
+from gateway.service import Gateway
+from gateway.store import feeds
+from gateway.sync.links import Links
+from gateway.sync.receive import take_receipt
+from partners.delivery import Delivery, due_pushes, record_attempt
+from partners.directory import Party
+from partners.errors import PartnerRefusedError
+from schemas.errors import SharingError
+from schemas.times import now_millis
+
+log = structlog.get_logger()
+
+
+def push_due(gateway: Gateway, links: Links, party: Party) -> int:
+    """Push what is due to `party`; how many batches it has now. A feed whose batch fails waits with all that follow."""
+    with gateway.database.read() as session:
+        due = due_pushes(session, party.code, now=now_millis())
+    done = 0
+    blocked: set[str] = set()
+    for delivery in due:
+        if delivery.dataset in blocked:
+            continue
+        try:
+            _push(gateway, links, party, delivery)
+            done += 1
+        except SharingError as error:
+            blocked.add(delivery.dataset)
+            log.warning("push.failed", party=party.code, dataset=delivery.dataset, seq=delivery.seq, code=error.code)
+            with gateway.database.write() as session:
+                record_attempt(session, delivery, now=now_millis(), error=error.diagnostics())
+    return done
+
+
+def _push(gateway: Gateway, links: Links, party: Party, delivery: Delivery) -> None:
+    with gateway.database.read() as session:
+        batch = feeds.find_batch(session, gateway.party, delivery.dataset, delivery.seq)
+    if batch is None:
+        raise RuntimeError("a delivery without its batch: both are written in one transaction")
+    pinned = gateway.heads.feed_head(gateway.party, delivery.dataset)
+    if pinned is None or pinned[0] < delivery.seq:
+        return  # not pinned yet: it must not leave before that
+    token = links.to(party).push_batch(gateway.party, delivery.dataset, delivery.seq, batch.frame)
+    receipt = open_receipt(token, party.manifest_keys)
+    if receipt.manifest != delivery.manifest:
+        raise PartnerRefusedError("the receipt is for another batch", code="receipt.mismatch")
+    take_receipt(gateway, party, token, now=now_millis())

@@ -1,0 +1,43 @@
+"""One watcher per process tells all waiting requests that a feed may have moved.
+
+It looks at the head store's own change counter, so it sees what any process on this host has pinned. A request that
+waits costs neither a thread nor a database connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from audit.heads import HeadStore
+
+LOOK = 0.02  # seconds between looks; one costs some microseconds
+
+
+class HeadsWatch:
+    """A count that grows whenever a feed's head may have moved. Lives on the event loop."""
+
+    def __init__(self, heads: HeadStore) -> None:
+        self._heads = heads
+        self._moved: asyncio.Future[None] | None = None
+        self.count = 0
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        seen = self._heads.version()
+        while True:
+            await asyncio.sleep(LOOK)
+            newest = self._heads.version()
+            if newest != seen:
+                seen = newest
+                self.count += 1
+                moved, self._moved = self._moved, None
+                if moved is not None:
+                    moved.set_result(None)
+
+    async def wait(self, seen: int, seconds: float) -> None:
+        """Until the count differs from `seen`, or for so many seconds."""
+        if self.count != seen:
+            return
+        if self._moved is None:
+            self._moved = asyncio.get_running_loop().create_future()
+        await asyncio.wait([self._moved], timeout=seconds)

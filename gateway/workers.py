@@ -1,0 +1,132 @@
+"""Background duties of a running gateway: sequence, publish, release, pull, push. One thread each.
+
+Every duty may run in several processes at once without harm, since each takes its lock in the database for the step it
+does; that only one of them does the work is economy, not safety. A step that fails is logged and tried again: nothing a
+duty does is lost by stopping between two steps.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from functools import partial
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from gateway.ingest.release import release_arrived
+from gateway.service import Gateway
+from gateway.signals import Signal
+from gateway.sync.links import Links
+from gateway.sync.pull import Puller, pull_once
+from gateway.sync.push import push_due
+from partners.directory import find_party, parties
+from schemas.errors import SharingError
+from schemas.times import now_millis
+
+log = structlog.get_logger()
+
+IDLE = 1.0  # seconds after which every duty looks for itself, whatever signals it missed
+_AFTER_FAULT = 1.0  # seconds
+
+
+class Duties:
+    """Starts the duties and stops them; `stop` returns when all have ended."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._links = Links(gateway)
+        self._stopping = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._partners: set[str] = set()
+
+    def start(self) -> None:
+        """Recover what a stop left half done, then start. A database that was set back is served read-only."""
+        gateway = self._gateway
+        try:
+            gateway.sequencer.recover()
+            gateway.publisher.recover()
+        except SharingError as error:
+            gateway.read_only = error
+            log.critical("gateway.read-only", code=error.code, detail=error.detail)
+            return
+        self._run("sequence", gateway.signals.logged, self._sequence)
+        self._run("publish", gateway.signals.queued, self._publish)
+        self._run("release", gateway.signals.arrived, self._release)
+        self._run("partners", gateway.signals.partners, self._meet_partners)
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._links.close()  # ends requests that wait for a partner
+        for signal in self._gateway.signals.all():
+            signal.send()
+        for thread in self._threads:
+            thread.join(timeout=10)
+
+    def _run(self, name: str, wake: Signal, step: Callable[[], None]) -> None:
+        def loop() -> None:
+            seen = 0
+            while not self._stopping.is_set():
+                self._attempt(name, step)
+                seen = wake.wait(seen, IDLE)
+
+        thread = threading.Thread(target=loop, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _attempt(self, name: str, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except (SharingError, SQLAlchemyError, OSError) as error:
+            if not self._stopping.is_set():
+                log.exception("duty.failed", duty=name, error=type(error).__name__)
+                self._stopping.wait(_AFTER_FAULT)
+
+    def _sequence(self) -> None:
+        while self._gateway.sequencer.step() and not self._stopping.is_set():
+            # What comes within this time shares one signature and one commit.
+            self._stopping.wait(self._gateway.settings.checkpoint)
+
+    def _publish(self) -> None:
+        made = self._gateway.publisher.publish_due(now=now_millis())
+        if made:
+            self._gateway.signals.published.send()
+            self._gateway.signals.logged.send()
+
+    def _release(self) -> None:
+        release_arrived(self._gateway, now=now_millis())
+
+    def _meet_partners(self) -> None:
+        """A puller and a pusher for every active partner that has none yet."""
+        with self._gateway.database.read() as session:
+            active = {party.code for party in parties(session) if party.state == "active"}
+        for code in sorted(active - self._partners):
+            self._partners.add(code)
+            self._run_puller(code)
+            self._run(f"push {code}", self._gateway.signals.published, partial(self._push, code))
+
+    def _run_puller(self, code: str) -> None:
+        puller = Puller(self._gateway, self._links, code)
+        settings = self._gateway.settings
+
+        def loop() -> None:
+            pause = settings.retry.min
+            while not self._stopping.is_set():
+                with self._gateway.database.read() as session:
+                    party = find_party(session, code)
+                if party is not None and party.state == "active" and pull_once(puller, party, wait=settings.poll_wait):
+                    pause = settings.retry.min
+                else:
+                    self._stopping.wait(pause)
+                    pause = min(pause * 2, settings.retry.max)
+
+        thread = threading.Thread(target=self._attempt, args=(f"pull {code}", loop), name=f"pull {code}", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _push(self, code: str) -> None:
+        with self._gateway.database.read() as session:
+            party = find_party(session, code)
+        if party is not None and party.state == "active":
+            while push_due(self._gateway, self._links, party) and not self._stopping.is_set():
+                pass

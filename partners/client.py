@@ -1,0 +1,210 @@
+"""Calling a partner's gateway: the one place that speaks HTTP outwards.
+
+Every transport error and every answer becomes one of ours: `PartnerUnreachableError` (nothing was decided, try again)
+or `PartnerRefusedError` (it said no, a person has to look). No redirect is followed, the partner's own CA is trusted
+and no other, and what we read is bounded. What comes back is *unverified*: batch files, receipts and documents prove
+themselves, and the caller makes them do so.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+import zstandard
+
+from partners.errors import PartnerRefusedError, PartnerUnreachableError
+from partners.oauth.client import GatewayAuth
+from schemas.batch import MAX_FILE
+
+ZSTD = "application/zstd"
+MAX_PAGE = 64 * 1024 * 1024  # bytes of one feed page as it travels; a partner sends about 8 MiB
+MAX_ANSWER = 4 * 1024 * 1024  # bytes of any other answer
+_CONNECT = 10.0  # seconds
+_READ = 30.0  # seconds, over and above what we ask the partner to wait
+_CHUNK = 65_536  # bytes
+_FRAME_MAGIC = b"\x28\xb5\x2f\xfd"
+
+
+@dataclass(frozen=True)
+class RemoteHead:
+    """The newest batch of a feed, as the partner says."""
+
+    provider: str
+    dataset: str
+    seq: int
+    manifest: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a partner answered: headers by lower-case name, and the whole body, as it travelled."""
+
+    status: int
+    headers: dict[str, str]
+    content: bytes
+
+    @property
+    def text(self) -> str:
+        return self.content.decode("utf-8", "replace")
+
+    def json(self) -> dict[str, Any]:
+        """The body as a JSON object.
+
+        Raises:
+            PartnerRefusedError: `partner.answer-malformed`.
+        """
+        try:
+            body = json.loads(self.content)
+        except (ValueError, RecursionError) as error:
+            raise PartnerRefusedError("the answer is not JSON", code="partner.answer-malformed") from error
+        if not isinstance(body, dict):
+            raise PartnerRefusedError("the answer is not a JSON object", code="partner.answer-malformed")
+        return body
+
+
+class PartnerClient:
+    """One partner's gateway. Safe to share between threads; close it when done."""
+
+    def __init__(self, url: str, ca_pem: str, auth: GatewayAuth | None = None) -> None:
+        context = ssl.create_default_context(cadata=ca_pem)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        self._http = httpx.Client(
+            base_url=url,
+            verify=context,
+            auth=auth,
+            follow_redirects=False,
+            headers={"Accept-Encoding": "identity"},  # what is compressed here says so itself: bodies are read raw
+            trust_env=False,  # a proxy or another CA from the environment is not what two administrators agreed on
+            timeout=httpx.Timeout(_READ, connect=_CONNECT),
+        )
+
+    def close(self) -> None:
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.close()
+
+    def party_document(self) -> str:
+        """The partner's own document (compact JWS), from `/.well-known/taipu`."""
+        return self._get("/.well-known/taipu", auth=None).text
+
+    def feeds(self, *, wait: float = 0, seen: str | None = None) -> tuple[list[RemoteHead], str | None]:
+        """The feeds we may read and their heads, and the state to wait on next time.
+
+        With `wait` seconds and the state last `seen`, the partner holds the request until something has moved.
+        """
+        headers = {"If-None-Match": seen} if seen else {}
+        answer = self._get("/v1/feeds", params={"wait": wait}, headers=headers, wait=wait, accept=(200, 304))
+        if answer.status == httpx.codes.NOT_MODIFIED:
+            return [], seen
+        body = answer.json()
+        try:
+            heads = [
+                RemoteHead(str(row["provider"]), str(row["dataset"]), int(row["seq"]), str(row["manifest"]))
+                for row in body["feeds"]
+            ]
+        except (KeyError, TypeError, ValueError) as error:
+            raise PartnerRefusedError("the list of feeds is not one", code="partner.answer-malformed") from error
+        return heads, answer.headers.get("etag")
+
+    def feed_page(self, provider: str, dataset: str, *, after: int) -> list[bytes]:
+        """The next batch files after number `after`, each as its zstd frame, oldest first; empty at the head."""
+        path = f"/v1/feeds/{provider}/{dataset}"
+        answer = self._get(path, params={"after": after}, headers={"Accept": ZSTD}, limit=MAX_PAGE)
+        return list(split_frames(answer.content))
+
+    def push_batch(self, provider: str, dataset: str, seq: int, frame: bytes) -> str:
+        """Hand over one batch; the recipient's receipt (compact JWS)."""
+        answer = self._send(
+            "PUT", f"/v1/inbox/{provider}/{dataset}/{seq}", content=frame, headers={"Content-Type": ZSTD}
+        )
+        return str(answer.json().get("receipt", ""))
+
+    def send_receipt(self, token: str) -> None:
+        """Hand over a receipt for a batch that was pulled."""
+        self._send("POST", "/v1/receipts", content=token, headers={"Content-Type": "application/jose"})
+
+    def submit(self, content: bytes, media_type: str, *, key: str | None = None, dry_run: bool = False) -> dict[str, Any]:
+        """Hand in records at the party's own gateway; its answer, also when nothing could be taken (422)."""
+        headers = {"Content-Type": media_type} | ({"Idempotency-Key": key} if key else {})
+        answer = self._send(
+            "POST", "/v1/submissions", content=content, headers=headers,
+            params={"dry_run": "true"} if dry_run else None, accept=(200, 201, 422),
+        )  # fmt: skip
+        return answer.json()
+
+    def get(self, path: str, params: dict[str, Any] | None = None, *, accept: tuple[int, ...] = (200,)) -> Answer:
+        """Any other resource of the partner, read whole and bounded."""
+        return self._get(path, params=params, accept=accept, limit=MAX_PAGE)
+
+    def _get(self, path: str, *, wait: float = 0, **options: Any) -> Answer:
+        return self._send("GET", path, timeout=httpx.Timeout(_READ + wait, connect=_CONNECT), **options)
+
+    def _send(
+        self, method: str, path: str, *, accept: tuple[int, ...] = (200, 201), limit: int = MAX_ANSWER, **options: Any
+    ) -> Answer:
+        try:
+            with self._http.stream(method, path, **options) as answer:
+                body = bytearray()
+                for chunk in answer.iter_raw():
+                    body += chunk
+                    if len(body) > limit:
+                        raise PartnerRefusedError("the answer is larger than we read", code="partner.answer-too-large")
+        except httpx.HTTPError as error:
+            raise PartnerUnreachableError(f"{method} {path}: {type(error).__name__}: {error}") from error
+        got = Answer(answer.status_code, dict(answer.headers), bytes(body))
+        if got.status in accept:
+            return got
+        raise _refusal(method, path, got)
+
+
+def split_frames(data: bytes) -> Iterator[bytes]:
+    """The zstd frames (RFC 8878) concatenated in `data`, each as it stands.
+
+    Raises:
+        PartnerRefusedError: `partner.answer-malformed`: something else, or a frame that unpacks to more than a batch.
+    """
+    start = 0
+    while start < len(data):
+        if data[start : start + 4] != _FRAME_MAGIC:
+            raise PartnerRefusedError("not a zstd frame", code="partner.answer-malformed")
+        # One frame at a time, so that what follows a frame's end is known, and no more than one batch is unpacked.
+        unpacker = zstandard.ZstdDecompressor(max_window_size=2 * MAX_FILE).decompressobj()
+        size, position = 0, start
+        try:
+            while not unpacker.eof:
+                chunk = data[position : position + _CHUNK]
+                if not chunk:
+                    raise PartnerRefusedError("a zstd frame ends too soon", code="partner.answer-malformed")
+                size += len(unpacker.decompress(chunk))
+                position += len(chunk)
+                if size > MAX_FILE:
+                    raise PartnerRefusedError("a frame unpacks to more than a batch", code="partner.answer-too-large")
+        except zstandard.ZstdError as error:
+            raise PartnerRefusedError("a zstd frame is damaged", code="partner.answer-malformed") from error
+        end = position - len(unpacker.unused_data)
+        yield data[start:end]
+        start = end
+
+
+def _refusal(method: str, path: str, answer: Answer) -> PartnerRefusedError | PartnerUnreachableError:
+    """A 5xx or 429 may pass; anything else is the partner's considered no, with its reason if it gave one."""
+    try:
+        problem = answer.json()
+    except PartnerRefusedError:
+        problem = {}
+    code, detail = str(problem.get("code", "")), str(problem.get("detail", ""))[:300]
+    text = f"{method} {path}: {answer.status} {code} {detail}".strip()
+    extra = {"status": answer.status, "partner_code": code, "problem": problem}
+    if answer.status >= 500 or answer.status == httpx.codes.TOO_MANY_REQUESTS:
+        return PartnerUnreachableError(text, extra=extra)
+    return PartnerRefusedError(text, extra=extra)

@@ -1,0 +1,180 @@
+"""The state of every exchange with every partner: deliveries of our batches, and receipts in both directions.
+
+A delivery closes with the recipient's signed receipt and with nothing else: that bytes were served, or a push answered
+200, proves nothing. Retries back off with the number of attempts; a delivery that has been tried for days is `dead`,
+which is a person's to look at, and can be opened again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, Connection, and_, func, insert, select, update
+
+from partners.tables import delivery, receipt
+from schemas.batch import Batch
+from schemas.plan import Dataset
+
+FIRST_RETRY = 1_000  # ms
+LONGEST_RETRY = 300_000  # ms
+DEAD_AFTER = 2_000  # attempts: about a week at the longest interval
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One batch on its way to one recipient."""
+
+    dataset: str
+    seq: int
+    recipient: str
+    manifest: str
+    state: str
+    attempts: int
+    error: str
+
+
+@dataclass(frozen=True)
+class OutgoingReceipt:
+    """A receipt of ours that its provider does not have yet."""
+
+    hash: str
+    party: str
+    token: str
+    attempts: int
+
+
+def open_deliveries(session: Connection, batch: Batch, dataset: Dataset, *, now: int) -> None:
+    """A pending delivery of `batch` for every recipient of its dataset. `now` in ms UTC."""
+    manifest = batch.manifest
+    session.execute(
+        insert(delivery),
+        [
+            {
+                "dataset": manifest.dataset, "seq": manifest.seq, "recipient": recipient.party, "manifest": batch.hash,
+                "mode": dataset.mode, "state": "pending", "opened": now, "attempts": 0, "next_at": now, "error": "",
+            }
+            for recipient in dataset.recipients
+        ],
+    )  # fmt: skip
+
+
+def due_pushes(session: Connection, recipient: str, *, now: int, limit: int = 20) -> list[Delivery]:
+    """The oldest deliveries to push to `recipient` now, in order; of each feed a number only after those before it."""
+    query = (
+        select(delivery)
+        .where(
+            delivery.c.recipient == recipient, delivery.c.state == "pending", delivery.c.mode == "push",
+            delivery.c.next_at <= now,
+        )
+        .order_by(delivery.c.dataset, delivery.c.seq)
+        .limit(limit)
+    )  # fmt: skip
+    return [_delivery(row) for row in session.execute(query)]
+
+
+def record_attempt(session: Connection, tried: Delivery, *, now: int, error: str) -> None:
+    """A push that failed: when to try again, and why it failed."""
+    attempts = tried.attempts + 1
+    state = "dead" if attempts >= DEAD_AFTER else "pending"
+    values = {"attempts": attempts, "next_at": now + retry_delay(attempts), "error": error[:500], "state": state}
+    session.execute(update(delivery).where(_same(tried)).values(**values))
+
+
+def close_delivery(session: Connection, *, manifest: str, recipient: str, verdict: str, receipt_hash: str) -> bool:
+    """Close the delivery of `manifest` to `recipient` by its receipt; whether there was one to close.
+
+    A second receipt, after the recipient was restored, supersedes the first.
+    """
+    state = "delivered" if verdict == "accepted" else "refused"
+    here = and_(delivery.c.manifest == manifest, delivery.c.recipient == recipient)
+    changed = session.execute(update(delivery).where(here).values(state=state, receipt=receipt_hash, error=""))
+    return changed.rowcount == 1
+
+
+def keep_receipt(
+    session: Connection, *, receipt_hash: str, manifest: str, direction: str, party: str, token: str,
+    report: bytes | None, now: int,
+) -> bool:  # fmt: skip
+    """Keep a receipt, given (`out`: to be sent) or got (`in`); False when it was here already."""
+    if session.execute(select(receipt.c.hash).where(receipt.c.hash == receipt_hash)).first():
+        return False
+    session.execute(
+        insert(receipt).values(
+            hash=receipt_hash, manifest=manifest, direction=direction, party=party, token=token, report=report,
+            state="pending" if direction == "out" else "held", at=now, attempts=0, next_at=now, error="",
+        )
+    )  # fmt: skip
+    return True
+
+
+def due_receipts(session: Connection, party: str, *, now: int, limit: int = 200) -> list[OutgoingReceipt]:
+    """The oldest receipts of ours to send to `party` now."""
+    query = (
+        select(receipt.c.hash, receipt.c.party, receipt.c.token, receipt.c.attempts)
+        .where(receipt.c.party == party, receipt.c.state == "pending", receipt.c.next_at <= now)
+        .order_by(receipt.c.at)
+        .limit(limit)
+    )
+    return [OutgoingReceipt(*row) for row in session.execute(query)]
+
+
+def mark_sent(session: Connection, hashes: list[str]) -> None:
+    """The provider has these receipts."""
+    session.execute(update(receipt).where(receipt.c.hash.in_(hashes)).values(state="sent", error=""))
+
+
+def mark_unsent(session: Connection, tried: OutgoingReceipt, *, now: int, error: str) -> None:
+    """A receipt could not be sent: when to try again, and why it failed."""
+    attempts = tried.attempts + 1
+    values = {"attempts": attempts, "next_at": now + retry_delay(attempts), "error": error[:500]}
+    session.execute(update(receipt).where(receipt.c.hash == tried.hash).values(**values))
+
+
+def receipt_given(session: Connection, manifest: str) -> str | None:
+    """The newest receipt (compact JWS) we gave for a batch."""
+    query = select(receipt.c.token).where(receipt.c.manifest == manifest, receipt.c.direction == "out")
+    return session.execute(query.order_by(receipt.c.at.desc()).limit(1)).scalar()
+
+
+def receipt_token(session: Connection, receipt_hash: str, *, party: str, home: str) -> str | None:
+    """A receipt we gave to `party`, or any we gave where `home` itself asks."""
+    query = select(receipt.c.token, receipt.c.party).where(
+        receipt.c.hash == receipt_hash, receipt.c.direction == "out"
+    )
+    row = session.execute(query).first()
+    return row.token if row is not None and party in (row.party, home) else None
+
+
+def report_of(session: Connection, receipt_hash: str) -> tuple[str, bytes] | None:
+    """The other party and the line report of a receipt we gave."""
+    query = select(receipt.c.party, receipt.c.report).where(receipt.c.hash == receipt_hash)
+    row = session.execute(query.where(receipt.c.report.is_not(None))).first()
+    return (row.party, row.report) if row else None
+
+
+def delivery_counts(session: Connection) -> dict[tuple[str, str], int]:
+    """How many deliveries there are by recipient and state."""
+    query = select(delivery.c.recipient, delivery.c.state, func.count()).group_by(delivery.c.recipient, delivery.c.state)
+    return {(row[0], row[1]): row[2] for row in session.execute(query)}
+
+
+def receipt_counts(session: Connection) -> dict[str, int]:
+    """How many receipts there are by direction: in, out."""
+    query = select(receipt.c.direction, func.count()).group_by(receipt.c.direction)
+    return {row[0]: row[1] for row in session.execute(query)}
+
+
+def retry_delay(attempts: int) -> int:
+    """Milliseconds to wait after so many failed attempts: doubling, up to five minutes."""
+    return min(FIRST_RETRY << min(attempts - 1, 20), LONGEST_RETRY)
+
+
+def _same(one: Delivery) -> ColumnElement[bool]:
+    return and_(
+        delivery.c.dataset == one.dataset, delivery.c.seq == one.seq, delivery.c.recipient == one.recipient
+    )
+
+
+def _delivery(row: object) -> Delivery:
+    names = ("dataset", "seq", "recipient", "manifest", "state", "attempts", "error")
+    return Delivery(*(getattr(row, name) for name in names))

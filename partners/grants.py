@@ -1,0 +1,158 @@
+"""Who may do what: one pure function over the caller, what it asks for, and the plans in force.
+
+Default deny. A scope is a ceiling, the plan decides: a client with `feeds:read` still reads only the datasets its
+party receives. A refusal is a value, not an exception, because whoever asks must also log it. Reads of records get
+their answer as an `Extent`, which every query over records requires.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from partners.plans import Plans
+from partners.principal import Principal
+from schemas.plan import Dataset
+
+
+@dataclass(frozen=True)
+class Submit:
+    """Hand in records of the home party."""
+
+
+@dataclass(frozen=True)
+class ReadFeed:
+    """Read the batches of a dataset."""
+
+    provider: str
+    dataset: str
+
+
+@dataclass(frozen=True)
+class ListFeeds:
+    """Ask which datasets there are to read."""
+
+
+@dataclass(frozen=True)
+class PushBatch:
+    """Hand over a batch of a dataset."""
+
+    provider: str
+    dataset: str
+
+
+@dataclass(frozen=True)
+class SendReceipt:
+    """Hand over a receipt for a batch of a dataset."""
+
+    provider: str
+    dataset: str
+
+
+@dataclass(frozen=True)
+class ReadRecords:
+    """Read observations, sites and other records."""
+
+
+@dataclass(frozen=True)
+class ReadLog:
+    """Read the entries of the exchange log."""
+
+
+Request = Submit | ReadFeed | ListFeeds | PushBatch | SendReceipt | ReadRecords | ReadLog
+
+SCOPES: dict[type[Request], str] = {
+    Submit: "records:submit",
+    ReadFeed: "feeds:read",
+    ListFeeds: "feeds:read",
+    PushBatch: "feeds:push",
+    SendReceipt: "receipts:write",
+    ReadRecords: "records:read",
+    ReadLog: "audit:read",
+}
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much a reader may see: `everything`, or its party's own records and what `datasets` select and leave."""
+
+    everything: bool
+    party: str
+    datasets: tuple[Dataset, ...] = ()
+
+
+@dataclass(frozen=True)
+class Decision:
+    """`allow`, or a public `code` and a sentence. `extent` comes with an allowed read of records."""
+
+    allow: bool
+    code: str = ""
+    detail: str = ""
+    extent: Extent | None = None
+
+
+def decide(principal: Principal, request: Request, plans: Plans, home: str) -> Decision:
+    """Whether `principal` may have `request` at the gateway of `home` under the `plans` in force now."""
+    scope = SCOPES[type(request)]
+    if scope not in principal.scopes:
+        return _deny("access.scope-insufficient", f"the token has no scope {scope}")
+    match request:
+        case Submit():
+            return _only(principal.party == home, "access.not-home", "records enter at the gateway of their own party")
+        case ListFeeds():
+            return Decision(allow=True)
+        case ReadFeed(provider, dataset):
+            return _read_feed(principal, plans, home, provider, dataset)
+        case PushBatch(provider, dataset):
+            return _push(principal, plans, home, provider, dataset)
+        case SendReceipt(provider, dataset):
+            return _granted(plans, provider, dataset, principal.party)
+        case ReadRecords():
+            return Decision(allow=True, extent=_extent(principal, plans, home))
+        case ReadLog():
+            return _only(principal.party == home, "access.not-home", "the log's entries are for the party's auditors")
+
+
+def may_read_feed(principal: Principal, plans: Plans, home: str, provider: str, dataset: str) -> bool:
+    """Whether a list of feeds shows this one to `principal`."""
+    return decide(principal, ReadFeed(provider, dataset), plans, home).allow
+
+
+def _read_feed(principal: Principal, plans: Plans, home: str, provider: str, dataset: str) -> Decision:
+    # A provider may always read its own feed back: that is how it recovers from a lost database.
+    if principal.party in (home, provider):
+        return Decision(allow=True)
+    if provider != home:
+        return _deny("access.not-relayed", "this gateway does not relay feeds of other parties")
+    return _granted(plans, provider, dataset, principal.party)
+
+
+def _push(principal: Principal, plans: Plans, home: str, provider: str, dataset: str) -> Decision:
+    if principal.party != provider:
+        return _deny("feed.not-provider", "only a feed's provider may push it")
+    return _granted(plans, provider, dataset, home)
+
+
+def _granted(plans: Plans, provider: str, dataset: str, recipient: str) -> Decision:
+    found = plans.dataset(provider, dataset)
+    if found is None or not found[1].readable_by(recipient):
+        return _deny("access.not-granted", f"no plan in force gives {provider}/{dataset} to {recipient}")
+    return Decision(allow=True)
+
+
+def _extent(principal: Principal, plans: Plans, home: str) -> Extent:
+    if principal.party == home:
+        return Extent(everything=True, party=home)
+    received = plans.received_by(principal.party)
+    return Extent(
+        everything=False,
+        party=principal.party,
+        datasets=tuple(dataset for dataset in received if dataset.provider == home),
+    )
+
+
+def _only(allow: bool, code: str, detail: str) -> Decision:  # noqa: FBT001 - reads as a sentence at its callers
+    return Decision(allow=True) if allow else _deny(code, detail)
+
+
+def _deny(code: str, detail: str) -> Decision:
+    return Decision(allow=False, code=code, detail=detail)

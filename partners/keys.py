@@ -1,0 +1,164 @@
+"""The gateway's own keys, each for one use, and how they lie on disk.
+
+Identity, manifest, log and witness keys are Ed25519; the OAuth key is P-256 for ES256 (RFC 7518). One PKCS#8 PEM file
+each, mode 0600 in a directory of mode 0700, encrypted when a passphrase is given. The identity key signs nothing but
+the party document, so its file may be kept off line.
+
+What this module must never do: write over a key, read one that other accounts can read, or use one key twice.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from partners.oauth.keys import load_signing_key
+from schemas.errors import SharingError
+from schemas.jws import SigningKey
+
+_MAX_PEM = 16 * 1024  # bytes; ours are well under one kilobyte
+
+
+class KeysError(SharingError):
+    """A key file is not there, cannot be read, or must not be used as it lies there."""
+
+    code = "keys.unreadable"
+
+
+@dataclass(frozen=True)
+class OauthKey:
+    """A P-256 private key for ES256 and the `kid` its public half is published under."""
+
+    kid: str
+    private: ec.EllipticCurvePrivateKey
+
+    @classmethod
+    def of(cls, private: ec.EllipticCurvePrivateKey) -> OauthKey:
+        return cls(kid=load_signing_key(private).thumbprint(), private=private)
+
+
+@dataclass(frozen=True)
+class OwnKeys:
+    """What this gateway signs with. `identity` is None where its file is kept off line."""
+
+    identity: SigningKey | None
+    manifest: SigningKey
+    log: SigningKey
+    witness: SigningKey
+    oauth: OauthKey
+
+
+def create_keys(directory: Path, *, passphrase: bytes | None = None) -> OwnKeys:
+    """Make the five keys and write them to `directory`, which must not exist yet.
+
+    Raises:
+        KeysError: `keys.exist`: there is something at `directory`, which stays as it is.
+    """
+    keys = OwnKeys(
+        identity=SigningKey.of(ed25519.Ed25519PrivateKey.generate()),
+        manifest=SigningKey.of(ed25519.Ed25519PrivateKey.generate()),
+        log=SigningKey.of(ed25519.Ed25519PrivateKey.generate()),
+        witness=SigningKey.of(ed25519.Ed25519PrivateKey.generate()),
+        oauth=OauthKey.of(ec.generate_private_key(ec.SECP256R1())),
+    )
+    try:
+        directory.mkdir(mode=0o700)
+    except FileExistsError as error:
+        raise KeysError(f"{directory} exists already; keys are never written over", code="keys.exist") from error
+    for use, key in vars(keys).items():
+        write_private(directory / f"{use}.pem", private_pem(key.private, passphrase))
+    return keys
+
+
+def load_keys(directory: Path, *, passphrase: bytes | None = None) -> OwnKeys:
+    """The keys that `create_keys` wrote to `directory`.
+
+    Raises:
+        KeysError: a file is not there (`keys.missing`), others than its owner may use it (`keys.permissions`), or it
+            does not hold the kind of key its name says, under this passphrase, or one that is there twice
+            (`keys.unreadable`).
+    """
+    identity = directory / "identity.pem"
+    keys = OwnKeys(
+        identity=_signing_key(identity, passphrase) if identity.exists() else None,
+        manifest=_signing_key(directory / "manifest.pem", passphrase),
+        log=_signing_key(directory / "log.pem", passphrase),
+        witness=_signing_key(directory / "witness.pem", passphrase),
+        oauth=OauthKey.of(load_ec(directory / "oauth.pem", passphrase)),
+    )
+    kids = [key.kid for key in vars(keys).values() if key is not None]
+    if len(set(kids)) != len(kids):
+        raise KeysError(f"two files in {directory} hold one key; every use has its own")
+    return keys
+
+
+def load_ec(path: Path, passphrase: bytes | None) -> ec.EllipticCurvePrivateKey:
+    """The P-256 private key in `path`. Raises as `load_keys` does."""
+    key = _load(path, passphrase)
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise KeysError(f"{path} does not hold a P-256 key", pointers=[path.name])
+    return key
+
+
+def private_pem(key: PrivateKeyTypes, passphrase: bytes | None) -> bytes:
+    """`key` as PKCS#8 PEM, encrypted when there is a passphrase."""
+    protection = BestAvailableEncryption(passphrase) if passphrase else NoEncryption()
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, protection)
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Write a new file that only its owner can read; it is on the disk when this returns.
+
+    Raises:
+        KeysError: `keys.exist`: the file is there already.
+    """
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError as error:
+        raise KeysError(f"{path} exists already; keys are never written over", code="keys.exist") from error
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _signing_key(path: Path, passphrase: bytes | None) -> SigningKey:
+    key = _load(path, passphrase)
+    if not isinstance(key, ed25519.Ed25519PrivateKey):
+        raise KeysError(f"{path} does not hold an Ed25519 key", pointers=[path.name])
+    return SigningKey.of(key)
+
+
+def _load(path: Path, passphrase: bytes | None) -> PrivateKeyTypes:
+    where = [path.name]
+    try:
+        with path.open("rb") as file:
+            # Asked of the open file, so that what is checked is what is read.
+            mode = os.fstat(file.fileno()).st_mode
+            data = file.read(_MAX_PEM)
+    except FileNotFoundError as error:
+        raise KeysError(f"there is no {path}", code="keys.missing", pointers=where) from error
+    except OSError as error:
+        raise KeysError(f"{path} cannot be read: {error.strerror}", pointers=where) from error
+    if mode & 0o077:
+        detail = f"{path} is open to other accounts; chmod 600 it, and replace the key if anybody may have read it"
+        raise KeysError(detail, code="keys.permissions", pointers=where)
+    try:
+        return load_pem_private_key(data, password=passphrase)
+    except TypeError as error:
+        needs = "is not encrypted, though a passphrase is set" if passphrase else "is encrypted: a passphrase is needed"
+        raise KeysError(f"{path} {needs}", pointers=where) from error
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise KeysError(f"{path} is not a private key in PEM, or the passphrase is wrong", pointers=where) from error

@@ -1,0 +1,43 @@
+"""Who is calling: what the rest of the gateway knows of a caller once its token has been checked.
+
+A scope is a ceiling; the shared-data plan decides. Nothing here grants anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from partners.errors import ScopeError
+
+ClientKind = Literal["gateway", "station", "reader", "auditor"]
+
+SCOPES = (
+    "records:submit",
+    "records:read",
+    "feeds:read",
+    "feeds:push",
+    "receipts:write",
+    "audit:read",
+    "witness",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A client of `party`, proven by a token bound to the key with thumbprint `jkt` (RFC 7638)."""
+
+    party: str
+    client_id: str
+    kind: ClientKind
+    scopes: frozenset[str]
+    jkt: str
+
+    def require(self, *scopes: str) -> None:
+        """Go on only with *all* of `scopes`.
+
+        Raises:
+            ScopeError: one of them is missing.
+        """
+        if not self.scopes.issuperset(scopes):
+            raise ScopeError(*scopes)

@@ -1,0 +1,43 @@
+"""How this codec says what is wrong: an error ends a packet, a finding goes along with one.
+
+A `PacketError` means that nothing was taken from the packet. Its codes:
+
+    packet.no-header        bytes that belong to no packet: not `##` and a length
+    packet.truncated        the input ends inside the packet
+    packet.length-wrong     the length field does not lead to the packet's end
+    packet.crc-wrong        the bytes do not give the check sum that follows them
+    packet.too-large        a data segment above `MAX_SEGMENT`, or one to be sent above the standard's 1,024 bytes
+    packet.malformed        not a data segment: no CP, no CN, two contradicting header fields, a control character
+    packet.encoding-wrong   text that is not in the encoding of its device
+    packet.time-invalid     a measurement without a possible DataTime
+    packet.mn-invalid       a measurement of an unregistered device whose MN cannot name a site
+
+A `Finding` about a message (`Message.deviations`) names a rule of the standard that the packet breaks although it was
+understood. A finding of `to_observations` names what was *not* taken, or what had to be assumed; the other values of
+the packet went on.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from schemas.errors import PacketError
+
+
+class Finding(msgspec.Struct, frozen=True, gc=False):
+    """One deviation or refusal inside a packet.
+
+    `code` is stable; `text` is one sentence for a person; `factor` and `attribute` are as the packet wrote them, empty
+    when the finding is about the whole packet.
+    """
+
+    code: str
+    text: str
+    factor: str = ""
+    attribute: str = ""
+
+
+def packet_error(code: str, detail: str, *, number: int, offset: int) -> PacketError:
+    """The error of the packet that is the `number`-th of its input (from 1) and starts at byte `offset` (from 0)."""
+    place = f"packet {number}, byte {offset}"
+    return PacketError(detail, code=code, pointers=[place], extra={"packet": number, "offset": offset})

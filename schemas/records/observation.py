@@ -1,0 +1,60 @@
+"""`observation`: one value of one factor at one site, with everything that tells it apart from its neighbours.
+
+Key within its provider: `site, factor, origin, stat, period, at, sample`. A laboratory's confirmation or a second
+depth is a value beside the automatic one, never a revision of it. Content, which a revision changes: value, qualifier,
+unit, flag, review state, method, limits and links. Transport facts (`sent`, `received`, `resent`) are neither.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Origin = Literal["auto", "manual", "lab", "mobile", "substituted"]
+Stat = Literal["inst", "avg", "min", "max", "total", "sample", "zs-inst", "zs-avg", "zs-min", "zs-max"]
+"""How the value came about in its period. `zs-…` are 折算 values: converted to reference conditions, beside the
+measured ones (HJ 212 `-ZsAvg`)."""
+Review = Literal["raw", "level1", "level2", "final"]
+
+
+class Observation(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    tag="observation",
+    tag_field="kind",
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+    gc=False,
+):
+    """A value as a decimal in text, never a double: `0.10` comes back as `0.10`.
+
+    `at` is the start of an averaging period, the instant for samples, RFC 3339 with an offset. `value` None means not
+    measured, with the flag saying why. `q` is `<` (below detection) or `>` (above range). `unit` is a UCUM code;
+    None only before a device's registration has given one. `rev` 0 means the provider has not assigned one yet.
+    """
+
+    site: str
+    factor: str
+    at: str
+    value: str | None
+    unit: str | None = None
+    q: Literal["<", ">"] | None = None
+    origin: Origin = "auto"
+    stat: Stat = "inst"
+    period: str = "PT0S"
+    sample: str = ""
+    flag: str = ""
+    profile: str = ""
+    review: Review = "raw"
+    rev: int = 0
+    reason: str = ""
+    method: str = ""
+    instrument: str = ""
+    detection: str = ""
+    determination: str = ""
+    confirms: str = ""
+    sent: str = ""
+    received: str = ""
+    resent: bool = False

@@ -1,0 +1,203 @@
+"""A small world for the OAuth tests: one gateway with its database and clients, and hands to send it anything."""
+
+from __future__ import annotations
+
+import hmac
+import json
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from joserfc import jws
+from joserfc.jwk import ECKey, Key, OctKey, OKPKey, RSAKey
+from sqlalchemy import Engine, create_engine, update
+
+from partners import tables
+from partners.oauth.clients import Client
+from partners.oauth.dpop import token_hash
+from partners.oauth.replay import DatabaseReplay, MemoryReplay
+from partners.oauth.resource import AccessTokens, authenticate
+from partners.oauth.server import TokenEndpoint, TokenResponse
+from partners.oauth.store import add_client, load_client
+from partners.principal import Principal
+from schemas.jws import b64encode
+
+ISSUER = "https://gateway.qingpu.example:8443"
+TOKEN_URI = ISSUER + "/oauth/token"
+RESOURCE = ISSUER + "/v1/feeds"
+NOW = 1_795_400_000_000  # ms; a day in November 2026
+ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+FORM = ("Content-Type", "application/x-www-form-urlencoded")
+
+Pairs = list[tuple[str, str]]
+
+
+@cache
+def key_of(kind: str, name: str = "") -> Any:
+    """A key of a kind, made once for each `name`: RSA keys take their time."""
+    makers: dict[str, Callable[[], Key]] = {
+        "ES256": lambda: ECKey.generate_key("P-256"),
+        "ES384": lambda: ECKey.generate_key("P-384"),
+        "PS256": lambda: RSAKey.generate_key(2048),
+        "Ed25519": lambda: OKPKey.generate_key("Ed25519"),
+        "X25519": lambda: OKPKey.generate_key("X25519"),
+        "oct": lambda: OctKey.generate_key(256),
+    }
+    key = makers[kind]()
+    key.ensure_kid()
+    return key
+
+
+def sign(header: Mapping[str, object], claims: object, key: Key | bytes | None, algorithm: str = "") -> str:
+    """A compact JWS with whatever header and claims, checked by nobody.
+
+    `algorithm` is what really signs, by default the header's. Bytes as a key make an HMAC, no key an empty signature.
+    """
+    text = f"{b64encode(json.dumps(header).encode())}.{b64encode(json.dumps(claims).encode())}"
+    if key is None:
+        return text + "."
+    if isinstance(key, bytes):
+        return f"{text}.{b64encode(hmac.digest(key, text.encode(), 'sha256'))}"
+    signer = jws.JWSRegistry.algorithms[algorithm or str(header["alg"])]
+    return f"{text}.{b64encode(signer.sign(text.encode(), key))}"
+
+
+def without(members: Mapping[str, object], *names: str) -> dict[str, object]:
+    return {name: value for name, value in members.items() if name not in names}
+
+
+def jwks_of(*keys: Key) -> str:
+    return json.dumps({"keys": [key.as_dict(private=False) for key in keys]})
+
+
+class World:
+    """Qingpu's gateway at NOW, and two clients: `wujiang` with a P-256 key, `jiashan` with an Ed25519 key."""
+
+    def __init__(self, folder: Path) -> None:
+        self.url = f"sqlite:///{folder / 'gateway.db'}"
+        self.engine = create_engine(self.url)
+        tables.metadata.create_all(self.engine, tables=[tables.client, tables.assertion_seen, tables.proof_seen])
+        self.key = key_of("ES256", "qingpu oauth")
+        self.proof_key = key_of("ES256", "wujiang proofs")
+        self.proofs = MemoryReplay(NOW - 3_600_000)
+        self.serial = 0
+        self.add("wujiang", "320509", key_of("ES256", "wujiang"), scopes={"feeds:read", "receipts:write"})
+        self.add("jiashan", "330421", key_of("Ed25519", "jiashan"), scopes={"feeds:read"})
+        self.endpoint = self.endpoint_over(self.engine)
+        self.tokens = AccessTokens(ISSUER, [self.key])
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    def endpoint_over(self, engine: Engine) -> TokenEndpoint:
+        """An endpoint as another process would have it: nothing shared but the database."""
+
+        def load(client_id: str) -> Client | None:
+            with engine.connect() as connection:
+                return load_client(connection, client_id)
+
+        return TokenEndpoint(
+            issuer=ISSUER,
+            signing_key=self.key,
+            load_client=load,
+            assertions=DatabaseReplay(engine.begin, tables.assertion_seen),
+            proofs=MemoryReplay(NOW - 3_600_000),
+        )
+
+    def add(self, client_id: str, party: str, *keys: Key, scopes: set[str]) -> None:
+        new = Client(client_id, party, "gateway", frozenset(scopes), jwks_of(*keys))
+        with self.engine.begin() as connection:
+            add_client(connection, new, NOW)
+
+    def change(self, client_id: str, **values: str) -> None:
+        with self.engine.begin() as connection:
+            connection.execute(update(tables.client).where(tables.client.c.client_id == client_id).values(values))
+
+    def fresh(self) -> str:
+        self.serial += 1
+        return f"jti-{self.serial}"
+
+    def claims(self, client_id: str = "wujiang", **changes: object) -> dict[str, object]:
+        seconds = NOW // 1000
+        claims = {"iss": client_id, "sub": client_id, "aud": ISSUER, "iat": seconds, "exp": seconds + 60}
+        return {**claims, "jti": self.fresh(), **changes}
+
+    def assertion(self, client_id: str = "wujiang", **changes: object) -> str:
+        key = key_of("ES256", "wujiang") if client_id == "wujiang" else key_of("Ed25519", "jiashan")
+        algorithm = "ES256" if client_id == "wujiang" else "Ed25519"
+        return sign({"alg": algorithm, "kid": key.kid}, self.claims(client_id, **changes), key)
+
+    def proof_parts(self, method: str = "POST", uri: str = TOKEN_URI, **changes: object) -> tuple[Any, Any]:
+        header = {"typ": "dpop+jwt", "alg": "ES256", "jwk": self.proof_key.as_dict(private=False)}
+        claims = {"jti": self.fresh(), "htm": method, "htu": uri, "iat": NOW // 1000}
+        return header, {**claims, **changes}
+
+    def proof(self, method: str = "POST", uri: str = TOKEN_URI, **changes: object) -> str:
+        header, claims = self.proof_parts(method, uri, **changes)
+        return sign(header, claims, self.proof_key)
+
+    def ask(
+        self,
+        assertion: str | None = None,
+        *,
+        proof: str | None = None,
+        headers: Pairs | None = None,
+        form: Mapping[str, str] | None = None,
+        endpoint: TokenEndpoint | None = None,
+        now: int = NOW,
+    ) -> TokenResponse:
+        """A good token request of `wujiang`, but for what is given."""
+        fields = {
+            "grant_type": "client_credentials",
+            "scope": "feeds:read",
+            "client_assertion_type": ASSERTION_TYPE,
+            "client_assertion": assertion or self.assertion(),
+            **(form or {}),
+        }
+        body = urlencode({name: value for name, value in fields.items() if value != "(absent)"}).encode()
+        if headers is None:
+            headers = [FORM, ("DPoP", proof or self.proof())]
+        return (endpoint or self.endpoint).respond(headers, body, now)
+
+    def token(self, scope: str = "feeds:read") -> str:
+        answer = self.ask(form={"scope": scope})
+        assert answer.status == 200, answer.body
+        text = json.loads(answer.body)["access_token"]
+        assert isinstance(text, str)
+        return text
+
+    def call(
+        self,
+        token: str,
+        *,
+        proof: str | None = None,
+        headers: Pairs | None = None,
+        uri: str = RESOURCE,
+        now: int = NOW,
+        tokens: AccessTokens | None = None,
+    ) -> Principal:
+        """A good `GET` of the feeds with `token`, but for what is given."""
+        if headers is None:
+            proof = proof or self.proof("GET", RESOURCE, ath=token_hash(token))
+            headers = [("authorization", f"DPoP {token}"), ("dpop", proof)]
+        return authenticate(
+            "GET",
+            uri,
+            headers,
+            tokens=tokens or self.tokens,
+            load_client=self.endpoint.load_client,
+            proofs=self.proofs,
+            now=now,
+        )
+
+
+def error_of(answer: TokenResponse) -> str:
+    """The OAuth error code of a refusal, once its form has been checked."""
+    members = json.loads(answer.body)
+    assert set(members) == {"error", "error_description"}, members
+    allowed = set(map(chr, range(0x20, 0x7F))) - {'"', "\\"}
+    assert allowed.issuperset(members["error_description"])
+    assert ("Cache-Control", "no-store") in answer.headers
+    return str(members["error"])

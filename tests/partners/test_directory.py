@@ -1,0 +1,211 @@
+"""The parties this gateway knows: pinned once, refreshed by themselves, never taken back to an older document."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from sqlalchemy import create_engine, select, update
+
+from partners import tables
+from partners.directory import Party, change_state, find_party, parties, refresh_party, register_party
+from partners.document import Jwk, Keys, LastBatch, Log, PartyDocumentError, PartyError, Retired, RetiredKey, Tls
+from partners.oauth.keys import load_key_set
+from schemas.batch import open_batch, write_batch
+from tests.partners.party_world import DAY, NOW, VKEY, World, new_ca, new_key
+
+URL = "https://gateway.jiashan.example:8443"
+
+
+@pytest.fixture
+def session():
+    engine = create_engine("sqlite://")
+    tables.metadata.create_all(engine, tables=[tables.party])
+    with engine.begin() as connection:
+        yield connection
+    engine.dispose()
+
+
+@pytest.fixture
+def world():
+    return World()
+
+
+def register(session, world, **changed) -> Party:
+    given = {"url": URL, "ca_pem": None, "fingerprint": world.document().fingerprint, "now": NOW}
+    return register_party(session, world.token(), **{**given, **changed})
+
+
+def rows(session):
+    return session.execute(select(tables.party)).all()
+
+
+def test_a_registered_party_is_what_its_document_says(session, world):
+    party = register(session, world)
+    assert find_party(session, "330421") == party
+    assert party.document == world.document()
+    assert party.token == world.token()
+    assert party.state == "active"
+    assert (party.url, party.issuer, party.ca_pem) == (URL, world.document().issuer, new_ca("Jiashan"))
+    assert party.log_vkey == world.document().log.vkey
+    assert party.added == party.refreshed == NOW
+    assert list(load_key_set(party.jwks)) == [json.loads(party.jwks)["keys"][0]["kid"]]
+
+
+def test_a_batch_the_party_signed_opens_with_its_manifest_keys_retired_ones_too(session, world):
+    retired = new_key()
+    last = {"water": LastBatch(seq=1, manifest="A" * 43)}
+    old = Retired(manifest=(RetiredKey(key=Jwk.of(retired.public), ended="2026-06-30", last=last),))
+    party = register_party(
+        session, world.token(retired=old), url=URL, ca_pem=None, fingerprint=world.document().fingerprint, now=NOW
+    )
+    for key in (world.manifest, retired):
+        batch = write_batch(
+            key, [b"{}"], provider="330421", dataset="water", plan="p@1", plan_digest="", seq=1, prev="",
+            first="", last="", created="",
+        )  # fmt: skip
+        assert open_batch(batch.file, party.manifest_keys).hash == batch.hash
+    assert world.identity.kid not in party.manifest_keys
+
+
+def test_nobody_is_registered_under_a_fingerprint_that_was_not_compared(session, world):
+    with pytest.raises(PartyDocumentError) as caught:
+        register(session, world, fingerprint=World().document().fingerprint)
+    assert caught.value.code == "partner.fingerprint-differs"
+    assert rows(session) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "code"),
+    [({"url": "http://x.example"}, "party.url-invalid"), ({"ca_pem": "trust me"}, "party.ca-invalid")],
+)
+def test_a_party_that_could_not_be_reached_safely_is_not_registered(session, world, given, code):
+    with pytest.raises(PartyError) as caught:
+        register(session, world, **given)
+    assert caught.value.code == code
+    assert rows(session) == []
+
+
+def test_a_registered_party_is_not_replaced_and_the_transaction_can_still_log_the_refusal(session, world):
+    register(session, world)
+    impostor = World()
+    with pytest.raises(PartyError) as caught:
+        register(session, impostor)
+    assert caught.value.code == "party.exists"
+    assert find_party(session, "330421").fingerprint == world.document().fingerprint
+
+
+def test_a_newer_document_by_the_pinned_identity_changes_the_keys(session, world):
+    register(session, world)
+    following = new_key()
+    keys = world.document().keys
+    newer = world.token(
+        serial=2, keys=Keys(manifest=(Jwk.of(following.public),), oauth=keys.oauth, witness=keys.witness)
+    )
+    assert refresh_party(session, newer, now=NOW + DAY) is True
+    party = find_party(session, "330421")
+    assert list(party.manifest_keys) == [following.kid]
+    assert (party.added, party.refreshed) == (NOW, NOW + DAY)
+
+
+def test_the_same_document_seen_again_changes_nothing_but_when_it_was_seen(session, world):
+    register(session, world)
+    assert refresh_party(session, world.token(), now=NOW + DAY) is False
+    party = find_party(session, "330421")
+    assert (party.document, party.refreshed) == (world.document(), NOW + DAY)
+
+
+@pytest.mark.parametrize(("held", "offered"), [(3, 2), (3, 3)], ids=["older", "another of the same serial"])
+def test_a_document_that_is_not_newer_is_refused(session, world, held, offered):
+    register(session, world)
+    refresh_party(session, world.token(serial=held), now=NOW)
+    with pytest.raises(PartyDocumentError) as caught:
+        refresh_party(session, world.token(serial=offered, issuer="https://other.example"), now=NOW + DAY)
+    assert caught.value.code == "partner.serial-older"
+    party = find_party(session, "330421")
+    assert (party.document, party.refreshed) == (world.document(serial=held), NOW)
+
+
+def test_a_newer_document_by_another_identity_is_refused(session, world):
+    register(session, world)
+    with pytest.raises(PartyDocumentError) as caught:
+        refresh_party(session, World().token(serial=2), now=NOW)
+    assert caught.value.code == "partner.fingerprint-differs"
+    assert find_party(session, "330421").document == world.document()
+
+
+def test_a_document_of_a_party_that_is_not_registered_is_not_taken(session, world):
+    with pytest.raises(PartyError) as caught:
+        refresh_party(session, world.token(), now=NOW)
+    assert caught.value.code == "party.unknown"
+    assert rows(session) == []
+
+
+MOVED = {"serial": 2, "issuer": "https://moved.example", "tls": Tls(ca=new_ca("Jiashan anew"))}
+
+
+def test_a_party_that_moves_is_followed(session, world):
+    register(session, world)
+    refresh_party(session, world.token(**MOVED), now=NOW)
+    party = find_party(session, "330421")
+    assert (party.url, party.ca_pem) == ("https://moved.example", new_ca("Jiashan anew"))
+
+
+def test_an_address_and_authority_that_an_administrator_set_stay(session, world):
+    register(session, world, url="https://10.9.8.7:8443", ca_pem=new_ca("the exchange platform"))
+    refresh_party(session, world.token(**MOVED), now=NOW)
+    party = find_party(session, "330421")
+    assert (party.url, party.ca_pem) == ("https://10.9.8.7:8443", new_ca("the exchange platform"))
+
+
+def test_parties_come_in_the_order_of_their_codes_suspended_ones_too(session):
+    worlds = {code: World(code=code) for code in ("330503", "310118", "taihu-basin")}
+    for world in worlds.values():
+        register(session, world)
+    change_state(session, "310118", "suspended")
+    assert [(party.code, party.state) for party in parties(session)] == [
+        ("310118", "suspended"),
+        ("330503", "active"),
+        ("taihu-basin", "active"),
+    ]
+    change_state(session, "310118", "active")
+    assert find_party(session, "310118").state == "active"
+
+
+def test_a_party_that_is_not_there_cannot_be_suspended(session):
+    with pytest.raises(PartyError) as caught:
+        change_state(session, "310118", "suspended")
+    assert caught.value.code == "party.unknown"
+
+
+@pytest.mark.parametrize("code", ["330421", "", "x" * 1000, "a\x00b", "\ud800", "' OR 1=1 --"])
+def test_an_unknown_party_is_none_whatever_its_code(session, code):
+    assert find_party(session, code) is None
+
+
+def test_somebody_with_the_database_cannot_slip_a_key_in(session, world):
+    register(session, world)
+    keys = world.document().keys
+    swapped = World(manifest=new_key())
+    forged = swapped.token(keys=Keys(manifest=(Jwk.of(new_key().public),), oauth=keys.oauth, witness=keys.witness))
+    session.execute(update(tables.party).values(document=forged))
+    for read in (lambda: find_party(session, "330421"), lambda: parties(session)):
+        with pytest.raises(PartyDocumentError) as caught:
+            read()
+        assert caught.value.code == "partner.fingerprint-differs"
+
+
+def test_somebody_with_the_database_cannot_give_one_party_anothers_document(session, world):
+    other = World(code="330503")
+    register(session, world)
+    session.execute(update(tables.party).values(document=other.token(), fingerprint=other.document().fingerprint))
+    with pytest.raises(PartyDocumentError) as caught:
+        find_party(session, "330421")
+    assert caught.value.code == "partner.document-invalid"
+
+
+def test_a_log_that_begins_anew_is_followed_too(session, world):
+    register(session, world)
+    log = Log(origin="gateway.jiashan.example/330421/2027", vkey=f"gateway.jiashan.example/330421/2027+01234567+{VKEY}")
+    refresh_party(session, world.token(serial=2, log=log), now=NOW)
+    assert find_party(session, "330421").log_vkey == log.vkey
