@@ -23,18 +23,17 @@ RECEIPT_TYPE = "taipu-receipt+jws"
 PROMISE = 60_000  # ms: how long after `at` the promised entry may take to be integrated
 
 Verdict = Literal["accepted", "refused"]
-ACCEPTED: Literal["accepted"] = "accepted"
-REFUSED: Literal["refused"] = "refused"
 
 
 @dataclass(frozen=True)
 class Receipt:
     """What `from_party` tells `to_party` about one batch. Hashes are base64url SHA-256.
 
-    `manifest` is the batch's identity and `provider`, `dataset`, `seq` its place. The home gateway gives a submitter the
-    same statement: then `manifest` is the hash of the submission's bytes, `dataset` is empty and `seq` 0. `applied`, `duplicates` and `held`
-    count records. `report` is the hash of the line report, None when there is none. `at` is UTC with milliseconds.
-    `log` is the origin of the signer's log and `entry` the leaf hash it promises to integrate there.
+    `manifest` is the batch's identity and `provider`, `dataset`, `seq` its place. The home gateway gives a submitter
+    the same statement: then `manifest` is the hash of the submission's bytes, `dataset` is empty and `seq` 0.
+    `applied`, `duplicates` and `held` count records. `report` is the hash of the line report, None when there is
+    none. `at` is UTC with milliseconds. `log` is the origin of the signer's log and `entry` the leaf hash it promises
+    to integrate there.
     """
 
     from_party: str
@@ -96,7 +95,7 @@ _FORM: dict[str, re.Pattern[str] | range] = {
     "dataset": re.compile(r".{0,255}"),
     "seq": _COUNT,
     "manifest": _HASH,
-    "verdict": re.compile(f"{ACCEPTED}|{REFUSED}"),
+    "verdict": re.compile("accepted|refused"),
     "applied": _COUNT,
     "duplicates": _COUNT,
     "held": _COUNT,

@@ -285,7 +285,7 @@ def load_settings(home: Path) -> Settings:
         faults += [_fault(one) for one in error.errors(include_url=False, include_input=False)]
     if faults:
         detail = "; ".join(f"{'.'.join(place)}: {fault}" for place, fault in faults)
-        raise SettingsError(detail, pointers=["/" + "/".join(place) for place, _ in faults]) from None
+        raise SettingsError(detail, pointers=["/" + "/".join(place) for place, _ in faults])
     return settings
 
 

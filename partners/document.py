@@ -267,9 +267,10 @@ def host_of(url: str, *, path: bool = False) -> str:
     if match[3] and not path:
         raise PartyError("must be an address without a path or a slash at its end", code="party.url-invalid")
     host = match[1].strip("[]")
-    if match[1].startswith("[") or host.rpartition(".")[2].isdigit():
+    kind = ipaddress.IPv6Address if match[1] != host else ipaddress.IPv4Address
+    if match[1] != host or host.rpartition(".")[2].isdigit():
         try:
-            ipaddress.ip_address(host)
+            kind(host)
         except ValueError as error:
             raise PartyError("the host is not an IP address", code="party.url-invalid") from error
     return host

@@ -30,7 +30,7 @@ import yaml
 from schemas.errors import LimitError, SharingError
 from schemas.periods import PERIODS
 
-MAX_DOCUMENT = 1_048_576  # bytes; YAML is read at some 100 kB a second
+MAX_DOCUMENT = 1_048_576  # bytes; YAML is read at some 50 to 100 kB a second, JSON at 5 MB
 MAX_TEXT = 128  # characters of one scalar, as in the records it ends up in
 CODE = re.compile(r"[0-9A-Za-z_.]{1,32}", re.ASCII)
 """A factor's code as a device writes it: `w20004`, `011`, `PM25`; the hyphen before its attribute ends it."""
@@ -40,7 +40,10 @@ MINUTE_PERIODS = tuple(period for period in PERIODS if period.startswith("PT") a
 Profile = Literal["hj212-2005", "hj212-2017", "hj212-2025", "surface-water"]
 """Which edition's rules hold, above all which table of flags. `surface-water` is HJ 1404 and what came before it."""
 Label = Literal["start", "end", "instant"]
-"""What DataTime names: the start of the period (HJ 212), its end (hourly air), or the moment of sampling."""
+"""What DataTime names: the start of the period (HJ 212), its end (hourly air), or the moment of sampling.
+
+Only `end` moves a time, back by the period; the period itself is the command's under every label.
+"""
 Encoding = Literal["utf-8", "gbk"]
 
 _FAULTY = "-"  # stands for a text whose fault is noted, so that reading goes on; never leaves this module
@@ -150,10 +153,13 @@ class _Reading:
     def _mapping(
         self, value: object, pointer: str, required: tuple[str, ...], optional: tuple[str, ...] | None
     ) -> dict[str, object]:
-        """`value` as a mapping with these members and no others; `optional` None admits any name."""
+        """`value` as a mapping with these members and no others; `optional` None admits any name.
+
+        What is missing is a fault here, and no second one where it is read.
+        """
         if not isinstance(value, dict):
             self._fault(pointer, "is not a mapping")
-            return dict.fromkeys(required, _FAULTY)  # its members are not faults of their own
+            return {}
         for name in required:
             if name not in value:
                 self._fault(pointer, f"lacks `{name}`")

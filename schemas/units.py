@@ -19,7 +19,7 @@ from functools import cache, lru_cache
 from schemas.data import read_table
 from schemas.errors import RecordError, UnresolvedError
 
-MAX_TEXT = 64  # characters; the longest spelling in the table has 12
+MAX_TEXT = 64  # characters; the longest spelling in the table has 12, and normalising is quadratic at worst
 _EXACT = Context(prec=100, traps=[Inexact, InvalidOperation, DivisionByZero, Overflow])
 _SUPERSCRIPT_POWER = re.compile("(?<=10)[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
 _SPACE_AND_TIMES_SIGN = re.compile(r"\s|^[×x*](?=10)")

@@ -90,7 +90,8 @@ class DatabaseReplay:
             dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
             # An expired row that was not yet cleared away refuses too; nobody may use the same jti again anyway.
             statement = dialect.insert(self._seen).values(values).on_conflict_do_nothing()
-            return connection.execute(statement).rowcount == 1
+            # The row that comes back is the verdict: psycopg counts none for such an insert.
+            return connection.execute(statement.returning(self._seen.c.jti)).first() is not None
 
 
 def forget_expired(connection: Connection, now: int) -> int:

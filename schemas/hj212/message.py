@@ -35,7 +35,7 @@ _STANDARD_HEADER = re.compile(
     re.ASCII,
 )
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_BLANKS = re.compile(r" *([;,=]) *")
+_BLANKS = re.compile(r"(?<! ) +(?=[;,=])|(?<=[;,=]) +")  # written so that a long run of blanks is read once
 _DIGITS = re.compile(r"\d{1,4}", re.ASCII)
 _QN = re.compile(r"\d{17}", re.ASCII)
 _CN = re.compile(r"\d{4}", re.ASCII)
@@ -150,7 +150,7 @@ class _Notes:
         if not text.isprintable() and _CONTROL.search(text):
             raise self.refuse("packet.malformed", "the data segment holds a control character")
         if " " in text:
-            tight = _BLANKS.sub(r"\1", text).strip(" ")
+            tight = _BLANKS.sub("", text).strip(" ")
             if tight != text:
                 self.note("packet.blank", "there are blanks around names or values")
             return tight

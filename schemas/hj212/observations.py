@@ -28,8 +28,8 @@ ASSUMED_MINUTE_PERIOD = "PT10M"
 
 A packet does not say it, and the standard leaves eleven values open (MinInterval, 1 to 30 minutes) without naming one
 as the default. Ten minutes is what pollution sources are commonly set to. It may be wrong, and the period is part of a
-value's key: so the assumption is always reported (`packet.period-assumed`), the values carry no unit and are held, and
-they are decoded anew from the kept bytes once the device is registered.
+value's key. So the assumption is always reported (`packet.period-assumed`); where there is no registration at all, the
+values carry no unit either and are held, and the kept bytes are to be decoded anew once there is one.
 """
 MAX_FLAG = 128  # characters, as a record may carry; a longer one is not a flag
 

@@ -12,9 +12,26 @@ A `PacketError` means that nothing was taken from the packet. Its codes:
     packet.time-invalid     a measurement without a possible DataTime
     packet.mn-invalid       a measurement of an unregistered device whose MN cannot name a site
 
-A `Finding` about a message (`Message.deviations`) names a rule of the standard that the packet breaks although it was
-understood. A finding of `to_observations` names what was *not* taken, or what had to be assumed; the other values of
-the packet went on.
+A `Finding` in `Frame.deviations` or `Message.deviations` names a rule of the standard that the packet breaks although
+it was understood:
+
+    packet.crc-lower-case, packet.over-1024, packet.length-digits                             of the frame
+    packet.mn-missing, packet.mn-nonstandard, packet.qn-missing, packet.qn-malformed,
+    packet.st-missing, packet.flag-missing, packet.rf-malformed, packet.number-malformed,
+    packet.field-order, packet.field-name, packet.field-unknown                               of the header
+    packet.blank, packet.encoding, packet.item-empty, packet.item-malformed,
+    packet.data-time-millis, packet.field-repeated, packet.value-ambiguous                    of the data area
+
+A `Finding` of `to_observations` names what was not taken, while the other values of the packet went on:
+
+    packet.value-malformed      a value that is no plain decimal
+    packet.value-ambiguous      a value given twice and differently
+    packet.flag-malformed       a factor with two flags, or with an endless one: none of its values
+    packet.factor-malformed     a code that cannot name a factor: none of its values
+    packet.factor-repeated      a second code for a factor that has been given already: none of its values
+    packet.attribute-unknown    an attribute that its command does not carry
+    packet.field-unknown        a value of no factor
+    packet.period-assumed       nothing refused: minute data whose period nobody registered
 """
 
 from __future__ import annotations

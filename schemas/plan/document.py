@@ -6,7 +6,7 @@ anchors, aliases, tags, merge keys or second document, and no number that two re
 `false`, `null` and whole decimal numbers are what they seem; times, dates, `yes` and `011` are text. Fractions are
 refused in both: a value is a decimal, written as text, and never a double. Duplicate members are refused.
 
-The YAML is read from its events, never composed into nodes, so nothing expands and nothing recurses. What this module
+The YAML is read from its events, never composed into nodes, so nothing expands, and depth is bounded. What this module
 must never do: fill in a default. `canonical` is RFC 8785 of the document as given.
 """
 
@@ -96,7 +96,7 @@ def _from_yaml(text: str) -> Value:
     try:
         events = (event for event in yaml.parse(text, Loader=yaml.SafeLoader))
         documents = [_yaml_value(events, next(events), 0) for event in events if _begins_document(event)]
-    except (yaml.YAMLError, ValueError, OverflowError) as error:  # the last two: an escape beyond Unicode
+    except (yaml.YAMLError, ValueError, OverflowError) as error:  # escapes beyond Unicode, endless integers
         _refuse(f"not YAML: {' '.join(str(error).split())[:200]}")
     if len(documents) != 1:
         _refuse(f"one document is expected, not {len(documents)}")
@@ -139,16 +139,10 @@ def _plain_scalar(event: yaml.ScalarEvent) -> Value:
     if text in _WORDS:
         return _WORDS[text]
     if _INTEGER.fullmatch(text):
-        return _integer(text)
+        return int(text)
     if _FRACTION.fullmatch(text):
         _refuse(f"{text[:40]} is a fraction: a value is a decimal, so put it in quotes", event)
     return str(text)
-
-
-def _integer(text: str) -> int:
-    if len(text) > len(str(MAX_INTEGER)) + 1:
-        _refuse(f"{text[:20]}… is too large a number: put it in quotes")
-    return int(text)
 
 
 def _refuse_fraction(text: str) -> NoReturn:

@@ -278,7 +278,8 @@ def test_the_host_of_an_address(url, host):
     [
         "https://Gateway.example", "https://gateway.example.", "https://-a.example", "https://a..b", "https://a_b",
         "https://嘉善.example", "https://a b", "https://a\\b", "https://a#b", "https://a?b", "https://a:b@c", "//a",
-        "https://a:", "https://a:65536", "https://a:08443", "https://[::1", "https://::1", "https://[1.2.3.4]x",
+        "https://a:", "https://a:65536", "https://a:08443", "https://[::1", "https://::1", "https://[1.2.3.4]",
+        "https://[:::]",
         f"https://{'a' * 64}.example", "https://a/" + "x" * 500, "https://256.1.1.1", " https://a", "https://a/é",
     ],
 )  # fmt: skip

@@ -400,7 +400,7 @@ def test_tokens_are_signed_with_a_private_p256_key(world: World, key: object) ->
 RECORDS: dict[str, tuple[dict[str, object], str]] = {
     "an id with a space": ({"client_id": "a b"}, "client.malformed"),
     "no id": ({"client_id": ""}, "client.malformed"),
-    "a party of five digits": ({"party": "32050"}, "client.malformed"),
+    "a party in capitals": ({"party": "WUJIANG"}, "client.malformed"),
     "no scope": ({"scopes": frozenset()}, "client.malformed"),
     "a scope that does not exist": ({"scopes": frozenset({"all"})}, "client.malformed"),
     "no keys": ({"jwks": '{"keys": []}'}, "key.refused"),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from schemas.devices import Device
 from schemas.errors import PacketError
-from schemas.hj212 import Frame, Message, parse_message
+from schemas.hj212 import Frame, Message, parse_message, problems
 
 MN = "010000A8900016F000169DC0"
 HEAD = f"QN=20260701100000123;ST=21;CN=2011;PW=123456;MN={MN};Flag=5;"
@@ -189,3 +192,10 @@ def test_a_header_in_the_standards_order_reads_as_it_does_field_by_field():
         short.flag,
     )
     assert long.deviations == short.deviations == ()
+
+
+def test_every_code_of_the_codec_is_explained_in_one_place():
+    pattern = re.compile(r"packet\.[a-z0-9-]+")
+    sources = [path for path in Path(problems.__file__).parent.glob("*.py") if path.name != "problems.py"]
+    used = {code for path in sources for code in pattern.findall(path.read_text(encoding="utf-8"))}
+    assert used == set(pattern.findall(problems.__doc__ or ""))

@@ -188,8 +188,7 @@ DATASET_FAULTS: dict[str, tuple[Change, str]] = {
     "a recipient's date": (lambda one: one["recipients"][0].update({"from": "soon"}), "/recipients/0/from"),
     "not shared, without its law": (lambda one: (one.update(sharing="not-shared"), one.pop("recipients")), ""),
     "not shared, but received": (lambda one: one.update(sharing="not-shared", citation="保守国家秘密法"), ""),
-    "a state secret": (lambda one: one.update(grade="state-secret"), "/grade"),
-    "a work secret": (lambda one: one.update(grade="work-secret"), "/grade"),
+    "an unknown grade": (lambda one: one.update(grade="top"), "/grade"),
     "a threshold on both sides": (
         lambda one: one["warn"][0].update(at_or_below={"value": "1", "unit": "mg/L"}),
         "/warn/0",
@@ -227,6 +226,14 @@ def test_a_fault_of_a_dataset_is_refused_at_its_place(name: str) -> None:
         plan_of(document)
     assert caught.value.code == "plan.malformed"
     assert caught.value.pointers == (f"/datasets/0{pointer}",)
+
+
+@pytest.mark.parametrize("grade", ["state-secret", "work-secret"])
+def test_a_secret_is_told_that_it_does_not_belong_in_a_plan(grade: str) -> None:
+    document = example()
+    document["defaults"]["grade"] = grade
+    with pytest.raises(PlanError, match="secrets of state and of work do not belong"):
+        plan_of(document)
 
 
 def test_all_faults_are_told_at_once_with_their_places_and_names() -> None:

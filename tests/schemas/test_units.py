@@ -55,7 +55,9 @@ def test_a_unit_is_known_as_sheets_spell_it(text: str, code: str) -> None:
     assert units.unit(text).code == code
 
 
-@pytest.mark.parametrize("text", ["", "-", "MG/L", "Mg/L", "g/l/l", "度", "倍", "ppm/L", "mg/L" * 1000, "\ud800"])
+@pytest.mark.parametrize(
+    "text", ["", "-", "MG/L", "Mg/L", "g/l/l", "度", "倍", "ppm/L", " " * 64 + "mg/L", "mg/L" * 1000, "\ud800"]
+)
 def test_a_unit_that_is_not_in_the_table_waits_and_letter_case_is_never_guessed(text: str) -> None:
     with pytest.raises(UnresolvedError) as caught:
         units.unit(text)
