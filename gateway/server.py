@@ -47,11 +47,12 @@ async def _serve(gateway: Gateway, on_ready: Callable[[], None] | None) -> None:
     settings = gateway.settings
     partner = create_partner_app(gateway)
     servers = [
-        _server(partner, settings.listen.partner, settings),
-        _server(create_console_app(gateway, partner), settings.listen.console, settings),
+        make_server(partner, settings.listen.partner, settings),
+        make_server(create_console_app(gateway, partner), settings.listen.console, settings),
     ]
 
     def stop() -> None:
+        gateway.heads_watch.stop()
         for server in servers:
             server.should_exit = True
 
@@ -77,7 +78,8 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _server(app: FastAPI, address: Address, settings: Settings) -> uvicorn.Server:
+def make_server(app: FastAPI, address: Address, settings: Settings) -> uvicorn.Server:
+    """A server of `app` on one listener, with the settings' certificate; the caller runs it."""
     def context(config: uvicorn.Config, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:  # noqa: ARG001
         made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         made.minimum_version = ssl.TLSVersion.TLSv1_2

@@ -41,6 +41,7 @@ from schemas.errors import SharingError
 FILE_NAME = "taipu.toml"
 ENV_PREFIX = "TAIPU_"
 MIB = 1024 * 1024
+_PASSPHRASE = 12  # characters, or bytes in a file; shorter ones are guessed
 
 _HOST_PORT = re.compile(r"(\[[0-9a-f:.]+\]|[A-Za-z0-9.-]+):(\d{1,5})", re.ASCII)
 _ORIGIN = re.compile(r"[!-*,-~]{1,200}", re.ASCII)  # a key name in a signed note: no space, no plus sign
@@ -149,7 +150,7 @@ class Settings(BaseSettings):
     """The name of this gateway's log (C2SP tlog-checkpoint). It must never change while the log lives."""
     database_url: SecretStr = SecretStr("sqlite:///taipu.db")
     """An SQLite file, or postgresql://user:password@host/name."""
-    key_passphrase: SecretStr | None = Field(default=None, min_length=12)
+    key_passphrase: SecretStr | None = Field(default=None, min_length=_PASSPHRASE)
     """What the private keys are encrypted under; better given as a variable or a file than here."""
     key_passphrase_file: Path | None = None
     """A file whose first line is the passphrase."""
@@ -246,8 +247,8 @@ class Settings(BaseSettings):
             line = self.key_passphrase_file.read_bytes().partition(b"\n")[0].rstrip(b"\r")
         except OSError as error:
             raise SettingsError(f"the passphrase file cannot be read: {error.strerror}", pointers=where) from error
-        if len(line) < 12:
-            raise SettingsError("the passphrase file's first line has less than 12 bytes", pointers=where)
+        if len(line) < _PASSPHRASE:
+            raise SettingsError(f"the passphrase file's first line has less than {_PASSPHRASE} bytes", pointers=where)
         return line
 
 

@@ -19,6 +19,7 @@ class HeadsWatch:
     def __init__(self, heads: HeadStore) -> None:
         self._heads = heads
         self._moved: asyncio.Future[None] | None = None
+        self._stopped = False
         self.count = 0
 
     async def run(self) -> None:
@@ -29,15 +30,23 @@ class HeadsWatch:
             newest = self._heads.version()
             if newest != seen:
                 seen = newest
-                self.count += 1
-                moved, self._moved = self._moved, None
-                if moved is not None:
-                    moved.set_result(None)
+                self._wake()
+
+    def stop(self) -> None:
+        """The process is ending: whoever waits gets an answer now, and nobody waits again."""
+        self._stopped = True
+        self._wake()
 
     async def wait(self, seen: int, seconds: float) -> None:
         """Until the count differs from `seen`, or for so many seconds."""
-        if self.count != seen:
+        if self.count != seen or self._stopped:
             return
         if self._moved is None:
             self._moved = asyncio.get_running_loop().create_future()
         await asyncio.wait([self._moved], timeout=seconds)
+
+    def _wake(self) -> None:
+        self.count += 1
+        moved, self._moved = self._moved, None
+        if moved is not None:
+            moved.set_result(None)

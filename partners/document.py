@@ -30,6 +30,7 @@ from schemas.times import to_millis
 
 DOCUMENT_TYPE = "taipu-party+jws"
 MAX_DOCUMENT = jws.MAX_TOKEN  # characters: 64 KiB; `schemas.jws` opens nothing longer
+_MAX_DEPTH = 16  # of objects and lists in each other; ours has six
 _GROUPS = 8  # of four hexadecimal digits: as much as people will read out
 
 _PARTY = re.compile(r"[a-z0-9-]{2,32}", re.ASCII)
@@ -205,7 +206,9 @@ def open_document(token: str, *, pinned: str | None = None) -> PartyDocument:
     if pinned is not None and fingerprint(claimed.public) != _plain(pinned):
         detail = "the document is signed by another identity than the one that was compared; ask by telephone"
         raise PartyDocumentError(detail, code="partner.fingerprint-differs")
-    # 3. What it says can be used.
+    # 3. What it says can be used. The depth first: what opens here must also open where the stack is fuller.
+    if _is_deeper(payload, _MAX_DEPTH):
+        raise PartyDocumentError(f"objects and lists are nested more than {_MAX_DEPTH} deep")
     document = _convert(payload, PartyDocument)
     faults = list(_faults(document))
     if faults:
@@ -303,6 +306,11 @@ def _convert(value: object, kind: type[_Kind]) -> _Kind:
         raise PartyDocumentError(sentence[:200], pointers=[pointer[:200]] if pointer else []) from error
 
 
+def _is_deeper(value: object, levels: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return inner is not None and (levels == 0 or any(_is_deeper(one, levels - 1) for one in inner))
+
+
 def _faults(document: PartyDocument) -> Iterator[tuple[str, str]]:
     """What the types do not say, each with its place."""
     yield from _address_faults(document)
@@ -343,8 +351,8 @@ def _key_faults(document: PartyDocument) -> Iterator[tuple[str, str]]:
             yield "/keys", "a kid is not its key's thumbprint"
         if any(key.algorithm != "ES256" for key in load_key_set(json.dumps(document.keys.oauth)).values()):
             yield "/keys/oauth", "a gateway's oauth keys are P-256 keys"
-    except (SignatureError, RecursionError) as error:
-        yield "/keys", error.detail if isinstance(error, SignatureError) else "nested too deep"
+    except SignatureError as error:
+        yield "/keys", error.detail
     if len({jwk.x for jwk in signing}) != len(signing):
         yield "/keys", "one key stands there for two uses"
     if not document.log.vkey.startswith(f"{document.log.origin}+"):

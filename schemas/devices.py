@@ -46,7 +46,7 @@ Only `end` moves a time, back by the period; the period itself is the command's 
 """
 Encoding = Literal["utf-8", "gbk"]
 
-_FAULTY = "-"  # stands for a text whose fault is noted, so that reading goes on; never leaves this module
+_FAULTY = "\0"  # stands for a text whose fault is noted, so that reading goes on; no document can say it
 
 
 class DeviceError(SharingError):
@@ -170,7 +170,9 @@ class _Reading:
         return cast("dict[str, object]", value)
 
     def _text(self, members: dict[str, object], name: str, pointer: str) -> str:
-        value = members.get(name, _FAULTY)
+        if name not in members:
+            return _FAULTY
+        value = members[name]
         if not isinstance(value, str) or not value.strip() or not value.isprintable() or len(value) > MAX_TEXT:
             self._fault(f"{pointer}/{name}", f"is not text of 1 to {MAX_TEXT} printable characters; quote it in JSON")
             return _FAULTY

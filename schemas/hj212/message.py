@@ -90,8 +90,8 @@ def parse_message(frame: Frame, devices: Mapping[str, Device] = _NO_DEVICES) -> 
         PacketError: `packet.malformed` or `packet.encoding-wrong`, with the packet's place.
     """
     notes = _Notes(frame)
-    head, mark, area = frame.segment.partition(b"CP=&&")
-    if not mark or not area.endswith(b"&&"):
+    head, _, area = frame.segment.partition(b"CP=&&")
+    if not area.endswith(b"&&"):
         raise notes.refuse("packet.malformed", "the data segment has no `CP=&&…&&`")
     header = _read_header(notes.text(head, "ascii"), notes)
     mn = header["MN"]

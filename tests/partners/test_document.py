@@ -231,14 +231,18 @@ def test_what_is_no_document_at_all_is_refused(token):
         assert caught.value.code == "partner.document-invalid"
 
 
-@pytest.mark.parametrize("depth", [50, 300, 900])
-def test_key_sets_nested_deep_raise_our_error(depth):
-    nested: object = 1
-    for _ in range(depth):
-        nested = [nested]
-    keys = {**payload()["keys"], "oauth": {"keys": [], "x": nested}}
+@pytest.mark.parametrize(("depth", "taken"), [(15, True), (16, False), (300, False), (900, False), (20_000, False)])
+def test_unknown_members_may_be_nested_only_so_deep_that_they_open_anywhere(depth, taken):
+    document = WORLD.signed({**payload(), "later": "@"})
+    header, body, _ = document.split(".")
+    text = jws.b64decode(body).replace(b'"@"', b"[" * depth + b"]" * depth)
+    signed = f"{header}.{jws.b64encode(text)}"
+    token = f"{signed}.{jws.b64encode(WORLD.identity.private.sign(signed.encode()))}"
+    if taken:
+        assert open_document(token) == WORLD.document()
+        return
     with pytest.raises(PartyDocumentError) as caught:
-        open_document(WORLD.signed({**payload(), "keys": keys}))
+        open_document(token)
     assert caught.value.code == "partner.document-invalid"
 
 

@@ -58,7 +58,8 @@ def test_old_rows_are_cleared_away(engine: Engine) -> None:
 
 def test_proofs_stay_out_of_the_write_ahead_log_and_assertions_do_not(engine: Engine) -> None:
     with engine.connect() as connection:
-        rows = connection.execute(text("SELECT relname, relpersistence FROM pg_class WHERE relkind = 'r' AND relname LIKE '%_seen'"))
+        query = "SELECT relname, relpersistence FROM pg_class WHERE relkind = 'r' AND relname LIKE '%_seen'"
+        rows = connection.execute(text(query))
         assert {row[0]: row[1] for row in rows} == {"assertion_seen": "p", "proof_seen": "u"}
 
 

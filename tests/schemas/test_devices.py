@@ -123,6 +123,10 @@ def test_a_document_of_another_form_is_refused(document: object, pointer: str):
     assert faults(document) == [pointer]
 
 
+def test_one_mn_is_registered_once():
+    assert faults({"devices": [ONE | {"mn": "-"}, ONE | {"mn": "-"}]}) == ["/devices/1/mn"]
+
+
 def test_all_faults_are_told_at_once():
     document = {"devices": [ONE | {"profile": "x", "site": 5}, ONE | {"extra": 1}, {}]}
     assert faults(document) == [
@@ -148,7 +152,9 @@ def test_every_fault_has_its_sentence():
         pytest.param('{"devices": [], "devices": []}', id="a member twice in JSON"),
         pytest.param("devices: []\ndevices: []", id="a member twice in YAML"),
         pytest.param("devices: &a [*a]", id="an alias to itself"),
-        pytest.param("a: &a [1]\ndevices: *a", id="an alias"),
+        pytest.param(
+            "devices: [{mn: A1, site: S1, profile: hj212-2017, factors: {w1: &u {unit: x}, w2: *u}}]", id="an alias"
+        ),
         pytest.param("devices: [", id="neither JSON nor YAML"),
         pytest.param("--- {devices: []}\n--- {devices: []}", id="two documents"),
         pytest.param("[" * 5_000, id="deep YAML"),
@@ -158,9 +164,10 @@ def test_every_fault_has_its_sentence():
         pytest.param("", id="nothing"),
     ],
 )
-def test_documents_that_would_mislead_are_refused(text: str):
-    with pytest.raises(DeviceError):
+def test_documents_that_would_mislead_are_refused_in_words_that_can_be_sent(text: str):
+    with pytest.raises(DeviceError) as caught:
         parse_devices(text.encode())
+    assert caught.value.diagnostics().encode()
 
 
 def test_bytes_that_are_not_utf_8_are_refused():

