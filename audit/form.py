@@ -43,7 +43,7 @@ INSTANT = r"[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]\.[0-9
 ENTRY = re.compile(
     rf"""\{{
     (?:"actor":{_STRING},)?+                     # a client, or the pseudonym of a user
-    "at":"{INSTANT}",
+    "at":"(?P<at>{INSTANT})",
     (?:"basis":{_STRING},)?+                     # the rule or plan version that allowed or demanded it
     (?:"dataset":"(?P<dataset>[^"\\]++)",)?+
     (?:"detail":\{{.*\}},)?                      # by type; not looked into here

@@ -7,6 +7,7 @@ is believed, and the other is judged by it: entries that were altered or are mis
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +17,7 @@ from audit.evidence import Evidence
 from audit.form import ENTRY, parse_entry
 from audit.merkle import CompactRange, leaf_hash, subtree_root
 from audit.report import Finding, Outcome
-from audit.tiles import ENTRIES, HEIGHT, WIDTH, Tile, decode_tile, split_bundle, tiles_of, tiles_of_level
+from audit.tiles import ENTRIES, HEIGHT, WIDTH, Tile, decode_tile, split_bundle, tiles_of_level
 
 
 class Tree:
@@ -51,24 +52,159 @@ class Tree:
         return self.edge.root() if self._mark == self.edge.size else self._at_mark.root()
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What to look for on the way: entries about these batches, by (dataset, number), and entries of these leaf hashes."""
+
+    batches: frozenset[tuple[str, int]] = frozenset()
+    leaves: frozenset[bytes] = frozenset()
+
+
 @dataclass
 class Replay:
-    """What one pass over a log found. `tree` is the one that makes the signed root, None when nothing does."""
+    """What was found. `tree` is the tree that makes the signed root, None when neither witness makes it."""
 
     tree: Tree | None = None
-    entries_proved: bool = False
+    entries_proved: bool = False  # every entry is there, and is the one that was signed for
     entries: list[Finding] = field(default_factory=list)
     tiles: list[Finding] = field(default_factory=list)
     form: list[Finding] = field(default_factory=list)
     parties: set[str] = field(default_factory=set)  # whose log the entries say this is
-    about: list[dict[str, Any]] = field(default_factory=list)  # the entries on batches that were asked for
-    present: set[bytes] = field(default_factory=set)  # those of the leaf hashes asked for that are there
+    about: list[dict[str, Any]] = field(default_factory=list)  # the entries about batches that were asked for
+    present: set[bytes] = field(default_factory=set)  # the leaf hashes asked for that are there
     last_at: str = ""  # when the last entry says it was made
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What to look for in the log: entries on these batches, by (dataset, number), and these leaf hashes."""
+def replay(evidence: Evidence, head: Checkpoint, *, asked: Asked, mark: int = 0) -> Replay:
+    """Replay the log under `head`, a verified checkpoint; `mark` is an earlier size whose root is wanted."""
+    found = Replay()
+    by_entries = Tree(mark)
+    broken, differing = [], []
+    for bundle in _present(evidence, ENTRIES, head.size):
+        entries, whole = _read_bundle(evidence, bundle)
+        leaves = [leaf_hash(entry) for entry in entries]
+        if whole:
+            by_entries.add(bundle.start, leaves)
+        else:
+            broken.append(bundle)
+        tile = Tile(0, bundle.index, bundle.width)
+        if tile in evidence.tiles and evidence.read_tile(tile) != b"".join(leaves):
+            differing.append(tile)
+        found.present |= asked.leaves.intersection(leaves)
+        _look_into(entries, bundle.start, asked, found)
 
-    batches: frozenset[tuple[str, int]] = frozenset()
-    leaves: frozenset[bytes] = frozenset()
+    if by_entries.makes(head):
+        found.tree, found.entries_proved = by_entries, True
+        found.tiles = [_altered(f"hash tile {tile.path} is not that of its entries") for tile in differing]
+        found.tiles += _missing_tiles(evidence, head)
+    else:
+        _ask_the_tiles(evidence, head, mark, found)
+        if found.tree is None:
+            found.entries = [_missing(f"{bundle.path} does not hold its entries whole") for bundle in broken]
+            found.entries += _missing_entries(evidence, head)
+            if not found.entries:
+                found.entries = [_altered("the entries do not make the root that was signed")]
+            found.entries += [_altered(f"{tile.path} and the entries contradict each other") for tile in differing]
+    if found.tree is not None:
+        found.tiles += _check_upper_tiles(evidence, found.tree)
+    return found
+
+
+def _ask_the_tiles(evidence: Evidence, head: Checkpoint, mark: int, found: Replay) -> None:
+    """The entries do not make the signed root. If the hash tiles do, they tell which entries are to blame."""
+    by_tiles = Tree(mark)
+    for tile in _present(evidence, 0, head.size):
+        with suppress(TileError):
+            by_tiles.add(tile.start, decode_tile(evidence.read_tile(tile))[: tile.width])
+    if by_tiles.makes(head):
+        found.tree = by_tiles
+        found.entries = [*_missing_entries(evidence, head), *_compare_entries(evidence, head)]
+    elif by_tiles.edge.size == head.size:
+        found.tiles = [_altered("the hash tiles do not make the root that was signed")]
+    else:
+        found.tiles = _missing_tiles(evidence, head)
+
+
+def _compare_entries(evidence: Evidence, head: Checkpoint) -> Iterator[Finding]:
+    """Which entries are not those of the hash tiles, which are known to be the signed ones."""
+    for bundle in _present(evidence, ENTRIES, head.size):
+        signed = decode_tile(evidence.read_tile(Tile(0, bundle.index, bundle.width)))
+        entries, whole = _read_bundle(evidence, bundle)
+        for index, (entry, leaf) in enumerate(zip(entries, signed, strict=False), bundle.start):
+            if leaf_hash(entry) != leaf:
+                yield _altered(f"entry {index:,} is not the one that was signed for")
+        if len(entries) < bundle.width:
+            yield _missing(f"entries {bundle.start + len(entries):,} to {bundle.stop - 1:,} are missing")
+        elif not whole:
+            yield _altered(f"{bundle.path} holds more than was signed for")
+
+
+def _check_upper_tiles(evidence: Evidence, tree: Tree) -> Iterator[Finding]:
+    """The hash tiles above level 0, recomputed."""
+    level, hashes = 1, tree.tile_roots
+    while hashes:
+        for tile in tiles_of_level(level, len(hashes)):
+            if tile not in evidence.tiles:
+                yield _missing(f"hash tile {tile.path} is missing")
+            elif evidence.read_tile(tile) != b"".join(hashes[tile.start : tile.stop]):
+                yield _altered(f"hash tile {tile.path} is not that of its entries")
+        whole = len(hashes) - len(hashes) % WIDTH
+        hashes = [subtree_root(hashes[start : start + WIDTH]) for start in range(0, whole, WIDTH)]
+        level += 1
+
+
+def _look_into(entries: Sequence[bytes], start: int, asked: Asked, found: Replay) -> None:
+    """Whether the entries have the form of entries, and what those that were asked for say."""
+    for index, entry in enumerate(entries, start):
+        try:
+            match = ENTRY.fullmatch(entry.decode("utf-8"))
+            if match is None:
+                raise EntryError("not an entry")
+            found.parties.add(match["party"])
+            found.last_at = match["at"]
+            if match["manifest"] and (match["dataset"], int(match["seq"] or 0)) in asked.batches:
+                found.about.append(parse_entry(entry))
+        except (UnicodeDecodeError, EntryError):
+            found.form.append(_missing(f"entry {index:,} does not have the form of an entry: what it says is not shown"))
+
+
+def _read_bundle(evidence: Evidence, bundle: Tile) -> tuple[list[bytes], bool]:
+    """The entries of a bundle, and whether they are as many as its name says, with nothing left over."""
+    entries, rest = split_bundle(evidence.read_tile(bundle))
+    return entries[: bundle.width], len(entries) == bundle.width and not rest
+
+
+def _present(evidence: Evidence, level: int, hashes: int) -> list[Tile]:
+    """Those tiles of a level that a tree with so many hashes there is made of, as far as they are in the evidence."""
+    return sorted(
+        tile for tile in evidence.tiles if tile.level == level and tile.width == min(WIDTH, hashes - tile.start)
+    )
+
+
+def _missing_entries(evidence: Evidence, head: Checkpoint) -> list[Finding]:
+    gaps = _gaps(_present(evidence, ENTRIES, head.size), head.size)
+    return [_missing(f"entries {start:,} to {stop - 1:,} are missing") for start, stop in gaps]
+
+
+def _missing_tiles(evidence: Evidence, head: Checkpoint) -> list[Finding]:
+    gaps = _gaps(_present(evidence, 0, head.size), head.size)
+    return [_missing(f"the hash tiles of entries {start:,} to {stop - 1:,} are missing") for start, stop in gaps]
+
+
+def _gaps(tiles: Iterable[Tile], hashes: int) -> Iterator[tuple[int, int]]:
+    """What `tiles`, in order, leave out of the first `hashes` hashes of their level."""
+    reached = 0
+    for tile in tiles:
+        if tile.start > reached:
+            yield reached, tile.start
+        reached = tile.stop
+    if reached < hashes:
+        yield reached, hashes
+
+
+def _altered(text: str) -> Finding:
+    return Finding(Outcome.TAMPERED, text)
+
+
+def _missing(text: str) -> Finding:
+    return Finding(Outcome.UNPROVED, text)

@@ -82,7 +82,7 @@ def _answer_sharing_error(request: Request, error: Exception) -> JSONResponse:
     headers = {"Cache-Control": "no-store"}
     if isinstance(error, AuthenticationError | ScopeError):
         headers["WWW-Authenticate"] = error.challenge
-    if error.code in ("limit.replay-memory-full",):
+    if error.code == "limit.replay-memory-full":
         headers["Retry-After"] = "60"
     return JSONResponse(problem(error), status_of(error), headers, media_type=PROBLEM)
 

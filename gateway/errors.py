@@ -14,6 +14,7 @@ A class without a row in the table answers with its nearest parent's status; a t
 
 from __future__ import annotations
 
+from partners.document import PartyDocumentError
 from partners.errors import AuthenticationError, ClientInactiveError, PartnerError, ScopeError
 from schemas.errors import (
     BatchError,
@@ -84,11 +85,12 @@ STATUS: dict[type[SharingError], int] = {
     PlanError: 422,
     BatchError: 400,
     SignatureError: 400,
+    PartyDocumentError: 400,
     PartnerError: 502,
     ReadOnlyError: 503,
 }
 
-_BY_CODE = {"submission.media-type": 415, "request.media-type": 415}
+_BY_CODE = {"party.exists": 409, "party.unknown": 404, "submission.media-type": 415, "request.media-type": 415}
 
 
 def status_of(error: SharingError) -> int:

@@ -7,14 +7,15 @@ an `__init__.py`: it would hide the library of that name.
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from alembic import command
 from alembic.config import Config
 from sqlalchemy import MetaData
 
 import audit.tables
 import gateway.store.tables
 import partners.tables
+from alembic import command
 from gateway.db import Database
 
 METADATA: list[MetaData] = [audit.tables.metadata, partners.tables.metadata, gateway.store.tables.metadata]
@@ -43,3 +44,16 @@ def script_location() -> Path:
     """The folder of the migrations: beside the packages in a checkout, inside the package when installed."""
     installed = Path(__file__).parent / "_alembic"
     return installed if installed.is_dir() else Path(__file__).parents[1] / "alembic"
+
+
+def main() -> None:
+    """`python -m gateway.migrations`: fail unless the migrations give exactly the tables the code declares."""
+    with TemporaryDirectory() as folder:
+        database = Database(f"sqlite:///{folder}/check.db")
+        upgrade(database)
+        check(database)
+        database.close()
+
+
+if __name__ == "__main__":
+    main()

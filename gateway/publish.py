@@ -147,8 +147,8 @@ class Publisher:
             head = feeds.append_batch(session, head, batch, at=created)
             open_deliveries(session, batch, dataset, now=created)
             entry = make_entry(
-                BATCH_PUBLISHED, at=utc_text(created), party=self._home, dataset=dataset.id, seq=head.seq, manifest=batch.hash,
-                detail={"plan": plan.reference, "count": len(chunk)},
+                BATCH_PUBLISHED, at=utc_text(created), party=self._home, dataset=dataset.id, seq=head.seq,
+                manifest=batch.hash, detail={"plan": plan.reference, "count": len(chunk)},
             )  # fmt: skip
             append(session, entry)
             batches.append(batch)

@@ -53,4 +53,3 @@ def _sign(
         entry=jws.b64encode(promised),
     )
     return sign_receipt(gateway.keys.manifest, receipt)
-

@@ -49,7 +49,9 @@ def sign_document(home: Home, *, now: int, serial: int = 1) -> str:
     issued = datetime.fromtimestamp(now / 1000, UTC)
     document = PartyDocument(
         party=settings.party,
-        names=Names(zh=district.name_zh, en=district.name_en) if district else Names(zh=settings.party, en=settings.party),
+        names=Names(zh=district.name_zh, en=district.name_en)
+        if district
+        else Names(zh=settings.party, en=settings.party),
         versions=(1,),
         issuer=settings.url,
         endpoints={

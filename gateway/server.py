@@ -62,7 +62,7 @@ async def _serve(gateway: Gateway, on_ready: Callable[[], None] | None) -> None:
     running = [asyncio.create_task(server.serve()) for server in servers]
     with suppress(asyncio.CancelledError):
         while not all(server.started for server in servers) and not any(task.done() for task in running):
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # noqa: ASYNC110 - uvicorn has no event to wait for
         if on_ready is not None and all(server.started for server in servers):
             on_ready()
         log.info("gateway.ready", party=gateway.party, url=settings.url, console=str(settings.listen.console))
@@ -80,6 +80,7 @@ class _Server(uvicorn.Server):
 
 def make_server(app: FastAPI, address: Address, settings: Settings) -> uvicorn.Server:
     """A server of `app` on one listener, with the settings' certificate; the caller runs it."""
+
     def context(config: uvicorn.Config, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:  # noqa: ARG001
         made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         made.minimum_version = ssl.TLSVersion.TLSv1_2

@@ -45,18 +45,14 @@ class Gateway:
         self.interning = Interning(self.database)
         self.sites = Sites()
         self.door = Door(self.party, self.interning, self.sites)
-        self.publisher = Publisher(
-            self.party, self.database, self.heads, keys.manifest, self.interning, self.sites
-        )
+        self.publisher = Publisher(self.party, self.database, self.heads, keys.manifest, self.interning, self.sites)
         self.log_signer = NoteSigner(settings.log_origin, keys.log.private)
         self.cursors = Cursors(keys.manifest.private.private_bytes_raw())
         oauth = load_signing_key(keys.oauth.private)
         self.access_tokens = AccessTokens(settings.url, [oauth])
         # On SQLite the gateway is one process: a memory of proofs in it keeps reads from becoming writes.
         self.proofs: Replay = (
-            MemoryReplay(now_millis())
-            if self.database.is_sqlite
-            else DatabaseReplay(self.database.write, proof_seen)
+            MemoryReplay(now_millis()) if self.database.is_sqlite else DatabaseReplay(self.database.write, proof_seen)
         )
         self.token_endpoint = TokenEndpoint(
             settings.url, oauth, self.load_client, DatabaseReplay(self.database.write, assertion_seen), self.proofs

@@ -12,7 +12,6 @@ import json
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, Self
 
 import httpx
@@ -90,7 +89,7 @@ class PartnerClient:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def party_document(self) -> str:
@@ -133,7 +132,9 @@ class PartnerClient:
         """Hand over a receipt for a batch that was pulled."""
         self._send("POST", "/v1/receipts", content=token, headers={"Content-Type": "application/jose"})
 
-    def submit(self, content: bytes, media_type: str, *, key: str | None = None, dry_run: bool = False) -> dict[str, Any]:
+    def submit(
+        self, content: bytes, media_type: str, *, key: str | None = None, dry_run: bool = False
+    ) -> dict[str, Any]:
         """Hand in records at the party's own gateway; its answer, also when nothing could be taken (422)."""
         headers = {"Content-Type": media_type} | ({"Idempotency-Key": key} if key else {})
         answer = self._send(

@@ -138,9 +138,7 @@ def receipt_given(session: Connection, manifest: str) -> str | None:
 
 def receipt_token(session: Connection, receipt_hash: str, *, party: str, home: str) -> str | None:
     """A receipt we gave to `party`, or any we gave where `home` itself asks."""
-    query = select(receipt.c.token, receipt.c.party).where(
-        receipt.c.hash == receipt_hash, receipt.c.direction == "out"
-    )
+    query = select(receipt.c.token, receipt.c.party).where(receipt.c.hash == receipt_hash, receipt.c.direction == "out")
     row = session.execute(query).first()
     return row.token if row is not None and party in (row.party, home) else None
 
@@ -154,7 +152,9 @@ def report_of(session: Connection, receipt_hash: str) -> tuple[str, bytes] | Non
 
 def delivery_counts(session: Connection) -> dict[tuple[str, str], int]:
     """How many deliveries there are by recipient and state."""
-    query = select(delivery.c.recipient, delivery.c.state, func.count()).group_by(delivery.c.recipient, delivery.c.state)
+    query = select(delivery.c.recipient, delivery.c.state, func.count()).group_by(
+        delivery.c.recipient, delivery.c.state
+    )
     return {(row[0], row[1]): row[2] for row in session.execute(query)}
 
 
@@ -170,9 +170,7 @@ def retry_delay(attempts: int) -> int:
 
 
 def _same(one: Delivery) -> ColumnElement[bool]:
-    return and_(
-        delivery.c.dataset == one.dataset, delivery.c.seq == one.seq, delivery.c.recipient == one.recipient
-    )
+    return and_(delivery.c.dataset == one.dataset, delivery.c.seq == one.seq, delivery.c.recipient == one.recipient)
 
 
 def _delivery(row: object) -> Delivery:

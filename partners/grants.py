@@ -150,7 +150,7 @@ def _extent(principal: Principal, plans: Plans, home: str) -> Extent:
     )
 
 
-def _only(allow: bool, code: str, detail: str) -> Decision:  # noqa: FBT001 - reads as a sentence at its callers
+def _only(allow: bool, code: str, detail: str) -> Decision:
     return Decision(allow=True) if allow else _deny(code, detail)
 
 

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, insert, select
 from partners import tables
 from schemas.errors import PlanError
 from schemas.plan import Dataset, Plan, parse_plan
+from schemas.plan.advice import check_plan
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,14 @@ def add_plan(session: Connection, document: bytes, *, now: int) -> Plan:
     """Keep a plan document. The same document again changes nothing. `now` in ms UTC.
 
     Raises:
-        PlanError: not valid, or other content for a version that is known already (`plan.version-taken`).
+        PlanError: not valid, not fit to be signed (`plan.refused`), or other content for a version that is known
+            already (`plan.version-taken`).
     """
     plan = parse_plan(document)
+    refusals = [note for note in check_plan(plan) if note.refuses]
+    if refusals:
+        sentences = " ".join(note.sentence("en") for note in refusals)
+        raise PlanError(sentences, code="plan.refused", pointers=[note.pointer for note in refusals])
     table = tables.plan
     known = session.execute(
         select(table.c.digest).where(table.c.id == plan.id, table.c.version == plan.version)

@@ -2,15 +2,16 @@
 
     SharingError                  a rule of the exchange was broken; has a stable `code`, a `detail` and pointers
     ├── RecordError               one record cannot be taken: malformed, unknown member, impossible time
-    │   └── UnresolvedError       it cannot be *understood yet* (site, factor or unit unknown): hold it, do not refuse it
+    │   └── UnresolvedError       it cannot be *understood yet* (site, factor, unit unknown): hold it, do not refuse it
     ├── PacketError               one HJ 212 packet cannot be taken
     ├── BatchError                a batch file is not what its provider signed
     ├── PlanError                 a shared-data plan document is not valid
     ├── SignatureError            a JWS, note or key is malformed or does not verify
     └── LimitError                an input is larger than we agree to read
 
-Packages add their own leaves under `SharingError`. Nothing here knows HTTP: `gateway/errors.py` holds the one table from
-class to status. Hostile input must raise one of these, never a stray `ValueError`; misuse by our own code is `RuntimeError`.
+Packages add their own leaves under `SharingError`. Nothing here knows HTTP: `gateway/errors.py` holds the one table
+from class to status. Hostile input must raise one of these, never a stray `ValueError`; misuse by our own code is
+`RuntimeError`.
 """
 
 from __future__ import annotations

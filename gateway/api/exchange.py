@@ -25,7 +25,7 @@ router = APIRouter()
 
 
 @router.put("/v1/inbox/{provider}/{dataset}/{seq}", summary="Hand over one batch of a feed")
-def push_batch(  # noqa: PLR0917 - a path of three parts
+def push_batch(
     request: Request, gateway: Home, caller: Caller, body: Body, provider: str, dataset: str, seq: int
 ) -> dict[str, Any]:
     """The receipt, also when the batch was here before. 400 what the provider did not sign, 409 a gap or a fork."""

@@ -23,7 +23,7 @@ router = APIRouter()
 def post_submission(
     request: Request, gateway: Home, caller: Caller, body: Body,
     idempotency_key: Annotated[str | None, Header(max_length=MAX_KEY)] = None,
-    dry_run: Annotated[bool, Query()] = False,  # noqa: FBT002 - a query parameter
+    dry_run: Annotated[bool, Query()] = False,
 ) -> Response:  # fmt: skip
     """201 with counts, report and a signed receipt; 200 when it had been taken before; 422 when nothing could be."""
     now = now_millis()

@@ -74,9 +74,7 @@ class Door:
         for item in readings:
             record = item.record
             assert isinstance(record, Observation)
-            keys.append(
-                SeriesKey(provider, record.site, record.factor, record.origin, record.stat, record.period)
-            )
+            keys.append(SeriesKey(provider, record.site, record.factor, record.origin, record.stat, record.period))
             states.append(State.of(record))
         series_ids = self._interning.series_ids(keys)
         state_ids = self._interning.state_ids(states)
@@ -224,4 +222,3 @@ def _hold(session: WriteSession, waiting: Sequence[Waiting], act: Act) -> None:
                 for item in waiting
             ],
         )  # fmt: skip
-

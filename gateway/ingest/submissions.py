@@ -175,7 +175,9 @@ def _keep(gateway: Gateway, session: WriteSession, arrival: _Arrival, tally: Tal
         "sha256": arrival.digest,
         **tally.counts(),
         "report": f"/v1/submissions/{arrival.id}/report",
-        "receipt": give_submission_receipt(gateway, arrival.client, arrival.digest, tally, report, promised, arrival.at),
+        "receipt": give_submission_receipt(
+            gateway, arrival.client, arrival.digest, tally, report, promised, arrival.at
+        ),
     }
     compress = zstandard.ZstdCompressor(level=3).compress
     session.execute(

@@ -55,7 +55,9 @@ def lock_head(session: WriteSession, provider: str, dataset: str) -> FeedHead:
     """The feed's head, locked until the transaction ends: only the holder may hand out or take the next number."""
     if session.dialect.name == "postgresql":
         # A row that does not exist yet cannot be locked, so it is made first.
-        first = postgresql.insert(_feed).values(provider=provider, dataset=dataset, seq=0, manifest="", created=0, stopped="")
+        first = postgresql.insert(_feed).values(
+            provider=provider, dataset=dataset, seq=0, manifest="", created=0, stopped=""
+        )
         session.execute(first.on_conflict_do_nothing())
         return FeedHead(**session.execute(_head_query(provider, dataset).with_for_update()).one()._mapping)
     return head(session, provider, dataset)

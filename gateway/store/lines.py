@@ -64,5 +64,5 @@ def project(record: Record, hide: Collection[str]) -> bytes:
 
 
 @lru_cache(maxsize=256)
-def _extra_text(reason: str, resent: bool) -> str:  # noqa: FBT001 - cached by position
+def _extra_text(reason: str, resent: bool) -> str:
     return _encode(Extra(reason, resent)).decode()

@@ -9,7 +9,7 @@ A record is never overwritten: what was there goes to history in the statement b
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -264,4 +264,3 @@ def _replace(session: Connection, old: Row, new: Row, act_id: int) -> None:
     keep = select(*(_observation.c[name] for name in columns)).where(*here)
     session.execute(insert(_history).from_select(columns, keep))
     session.execute(_observation.update().where(*here).values(**new._asdict(), act_id=act_id))
-

@@ -50,9 +50,7 @@ class Visible:
     hide: frozenset[str]
 
 
-def visible_series(
-    session: ReadSession, extent: Extent, wanted: Filter, sites: Sites
-) -> Visible:
+def visible_series(session: ReadSession, extent: Extent, wanted: Filter, sites: Sites) -> Visible:
     """Which series `extent` and `wanted` leave."""
     query = select(_series)
     for column, value in ((_series.c.provider, wanted.provider), (_series.c.site, wanted.site)):
@@ -97,7 +95,7 @@ def count_observations(session: ReadSession) -> dict[str, int]:
     return {row[0]: row[1] for row in session.execute(query.group_by(_series.c.provider))}
 
 
-def _earliest(extent: Extent, key: SeriesKey, programmes: dict[str, frozenset[str]]) -> int | None | Literal[False]:
+def _earliest(extent: Extent, key: SeriesKey, programmes: dict[str, frozenset[str]]) -> int | Literal[False] | None:
     """From when on `extent` shows a series (ms UTC; None: from its beginning); False where it does not."""
     if extent.everything or key.provider == extent.party:
         return None
@@ -119,5 +117,7 @@ def _reach(visible: Visible) -> Any:
     for number, start in visible.since.items():
         if start is not None:
             by_start.setdefault(start, []).append(number)
-    parts += [and_(_observation.c.series_id.in_(numbers), _observation.c.at >= start) for start, numbers in by_start.items()]
+    parts += [
+        and_(_observation.c.series_id.in_(numbers), _observation.c.at >= start) for start, numbers in by_start.items()
+    ]
     return or_(*parts)

@@ -82,7 +82,9 @@ def _apply(session: WriteSession, old: Stored, record: Site, act_id: int, *, sam
     if record.rev < old.rev:
         earlier = fetch(session, old.provider, old.kind, [(old.key, record.rev)])
         if not earlier:
-            _insert(session, tables.record_history, old._replace(rev=record.rev, line=_line(record, record.rev)), act_id)
+            _insert(
+                session, tables.record_history, old._replace(rev=record.rev, line=_line(record, record.rev)), act_id
+            )
             return Outcome("revised", record.rev)
         held = earlier[0]
         same = _content(record) == _content(msgspec.json.decode(held.line, type=Site))

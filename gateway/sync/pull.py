@@ -108,11 +108,12 @@ def pull_once(puller: Puller, party: Party, *, wait: float) -> bool:
     """One round with its failure noted instead of raised; whether it went well."""
     try:
         puller.round(party, wait=wait)
-        return True
     except SharingError as error:
         expected = isinstance(error, PartnerError | WaitingError)
         (log.warning if expected else log.error)("pull.failed", party=party.code, code=error.code, detail=error.detail)
         problem = error
+    else:
+        return True
     with puller.gateway.database.write() as session:
         note_contact(session, party.code, now=now_millis(), error=problem.diagnostics())
     return False

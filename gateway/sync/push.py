@@ -1,4 +1,4 @@
-"""Push: hand batches to recipients where the plan names that mode, in order, until their receipt says they have them."""
+"""Push: hand batches to recipients where the plan names that mode, in order, until a receipt closes each."""
 
 from __future__ import annotations
 

@@ -89,7 +89,10 @@ def _check_observation(record: Observation) -> None:
 def _check_measure(site: str, factor: str, unit: str | None, period: str) -> None:
     _check_identifier(site, "/site")
     _check_identifier(factor, "/factor")
-    periods.seconds(period)
+    if not periods.is_period(period):
+        # `PT60M` and `PT1H` would be two keys for one value.
+        message = f"{period[:40]!r} is not one of the periods in use ({', '.join(periods.PERIODS)})"
+        raise RecordError(message, code="record.period-invalid", pointers=["/period"])
     factors.factor(factor)
     if unit is None:
         message = "a shared value has a unit; the device's registration gives one"

@@ -10,9 +10,7 @@ from typing import Literal
 
 import msgspec
 
-SiteType = Literal[
-    "water-station", "section", "lake-point", "drinking-source", "air-station", "outlet", "mobile-route"
-]
+SiteType = Literal["water-station", "section", "lake-point", "drinking-source", "air-station", "outlet", "mobile-route"]
 WaterType = Literal["river", "lake", "reservoir"]
 Datum = Literal["CGCS2000", "WGS84", "GCJ-02", "BD-09", "EPSG:4549"]
 
