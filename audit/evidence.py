@@ -1,6 +1,6 @@
 """The evidence directory: what a gateway writes, and what a download from its URL makes.
 
-    party.json             whose log this is: {"party": CODE, "log": {"origin": …, "vkey": …}, "keys": {CODE: {KID: KEY}}}
+    party.json             {"party": CODE, "log": {"origin": …, "vkey": …}, "keys": {CODE: {KID: KEY}}}: whose log, whose keys
     log/checkpoint         its signed head
     log/tile/…             hash tiles and entry bundles, named as in C2SP tlog-tiles
     batches/<provider>/<dataset>/<seq>.ndjson     batch files as their providers signed them, as many as are disclosed
@@ -43,6 +43,10 @@ class BatchFile:
     dataset: str
     seq: int
     path: Path
+
+    @property
+    def feed(self) -> tuple[str, str]:
+        return self.provider, self.dataset
 
     @property
     def name(self) -> str:

@@ -1,7 +1,8 @@
 """Replay a log from its evidence: hash every entry again and see whether that makes the signed head.
 
-Two witnesses tell of each leaf: the entry itself, and the hash tile that lists it. Whichever of them makes the signed root
-is believed, and the other is judged by it: entries that were altered or are missing can then be named one by one.
+Two witnesses tell of each leaf: the entry itself, and the hash tile that lists it. Whichever of them makes the signed
+root is believed, and the other is judged by it: entries that were altered or are missing can then be named one by
+one.
 """
 
 from __future__ import annotations
@@ -54,7 +55,8 @@ class Tree:
 
 @dataclass(frozen=True)
 class Asked:
-    """What to look for on the way: entries about these batches, by (dataset, number), and entries of these leaf hashes."""
+    """What to look for on the way: entries about these batches, by (dataset, number), and entries of these leaf
+    hashes."""
 
     batches: frozenset[tuple[str, int]] = frozenset()
     leaves: frozenset[bytes] = frozenset()
@@ -165,7 +167,7 @@ def _look_into(entries: Sequence[bytes], start: int, asked: Asked, found: Replay
             if match["manifest"] and (match["dataset"], int(match["seq"] or 0)) in asked.batches:
                 found.about.append(parse_entry(entry))
         except (UnicodeDecodeError, EntryError):
-            found.form.append(_missing(f"entry {index:,} does not have the form of an entry: what it says is not shown"))
+            found.form.append(_missing(f"entry {index:,} does not have the form of an entry"))
 
 
 def _read_bundle(evidence: Evidence, bundle: Tile) -> tuple[list[bytes], bool]:

@@ -1,7 +1,7 @@
 """What a verification found: one sentence for a lawyer, a row for each check, an exit code for a script.
 
-The four outcomes are never confused. To say *tampering is proved* of evidence that is merely incomplete would be a false
-accusation; to say *proved* of it, a false assurance.
+The four outcomes are never confused. To say *tampering is proved* of evidence that is merely incomplete would be a
+false accusation; to say *proved* of it, a false assurance.
 """
 
 from __future__ import annotations

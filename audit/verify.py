@@ -1,39 +1,192 @@
 """The offline verifier: what an evidence directory proves, and what it does not.
 
-Needs the standard library, `cryptography`, this package's pure modules and those parts of `schemas` that verify a batch file;
-no database, no network, no gateway. It believes one key, the log's, best given by the auditor, who compared it by telephone.
-Hostile evidence ends in a report, never in an exception; nothing is ever written but the auditor's own state file.
+Needs the standard library, `cryptography`, this package's pure modules and those parts of `schemas` that verify a batch
+file: no database, no network, no gateway. Hostile evidence ends in a report, never in an exception, and nothing is
+written but the auditor's own state file. The checks, by the number of their row:
 
-The checks, by the number of their row:
-
-     1  the log's checkpoint is signed by the log's key
+     1  the checkpoint is signed by the log's key
      2  every entry, hashed again, makes the signed root
      3  every hash tile is the one recomputed from the entries
-     4  every entry has the form of an entry of this party
-     5  the log begins with the one seen at the last visit (only with a state file)
-     6  every batch file is signed by its provider, whole, and filed under its own name
+     4  every entry has the form of an entry, and is of this party
+     5  the log begins with the one of the last visit (with a state file only)
+     6  every batch file is whole, signed by its provider, and filed under its own name
      7  the batches of a feed follow on each other by number and predecessor
-     8  every batch is in the log, and no other batch under its number
+     8  every batch is in the log, and no other under its number
      9  every receipt is signed by the party that gives it
-    10  every entry promised in a receipt of this party is in the log
+    10  every entry that a receipt of this party promised is in the log
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from audit.checkpoint import Checkpoint, open_checkpoint
-from audit.errors import EvidenceError, ReceiptError
-from audit.evidence import BatchFile, Evidence, open_evidence, read_file
-from audit.form import BATCH_PUBLISHED, BATCH_RECEIVED, BATCH_REFUSED
+from audit.errors import EvidenceError
+from audit.evidence import Evidence, open_evidence
+from audit.exchanges import check_logged, check_order, check_promises, read_batches, read_receipts
 from audit.note import NoteVerifier, parse_vkey
-from audit.receipts import PROMISE, Receipt, open_receipt, receipt_hash
 from audit.replay import Asked, Replay, replay
 from audit.report import Finding, Outcome, Report, Row, gravest, unreadable
+from audit.tiles import ENTRIES
 from audit.visits import Visit, read_visit, write_visit
 from schemas import jws
-from schemas.batch import Batch, open_batch
-from schemas.errors import BatchError, SharingError, SignatureError
-from schemas.times import to_millis
+from schemas.errors import SignatureError
+
+_THEIRS = "manifest keys found in the evidence"
+
+
+def verify_directory(path: Path, *, vkey: str | None = None, state: Path | None = None) -> Report:
+    """Verify the evidence directory `path` (`audit.evidence` tells its layout).
+
+    `vkey` is the log's verifier key as the auditor knows it from elsewhere; without it the one in the evidence is used,
+    and all that is shown is that the evidence agrees with itself. `state` is the auditor's file of last visits: created
+    when it is not there, moved forward when everything is proved, otherwise left alone.
+    """
+    try:
+        evidence = open_evidence(path)
+        log_key = evidence.log_key if vkey is None else _given_key(vkey, evidence)
+        visit = read_visit(state, log_key.name) if state is not None else None
+        head, about_head = _check_head(evidence, log_key)
+        source = "found in the evidence" if vkey is None else "given by you"
+        rows = [
+            Row(
+                1, "the checkpoint's signature", 1, f"log key {log_key.key_id.hex()}, {source}", tuple(about_head),
+                "when it was signed, and that nobody was shown another one: that takes witnesses",
+            ),
+            *_check_rest(evidence, head, visit),
+        ]  # fmt: skip
+        report = Report(_sentence(log_key.name, head, visit, rows, source), tuple(rows))
+        if state is not None and head is not None and report.exit_code == Outcome.PROVED:
+            write_visit(state, head)
+    except EvidenceError as error:
+        return unreadable(error.detail)
+    return report
+
+
+def _given_key(vkey: str, evidence: Evidence) -> NoteVerifier:
+    try:
+        given = parse_vkey(vkey)
+    except SignatureError as error:
+        raise EvidenceError(f"the key you gave is {error.detail}") from error
+    if given.name != evidence.log_key.name:
+        raise EvidenceError(f"the key you gave is for log {given.name}, and this is log {evidence.log_key.name}")
+    return given
+
+
+def _check_head(evidence: Evidence, log_key: NoteVerifier) -> tuple[Checkpoint | None, list[Finding]]:
+    """Check 1."""
+    note = evidence.read_checkpoint()
+    if note is None:
+        return None, [Finding(Outcome.UNPROVED, "the checkpoint is missing")]
+    try:
+        head = open_checkpoint(note, [log_key])
+    except SignatureError as error:
+        outcomes = {"note.signature-invalid": Outcome.TAMPERED, "note.unsigned": Outcome.UNPROVED}
+        return None, [Finding(outcomes.get(error.code, Outcome.UNREADABLE), f"the checkpoint: {error.detail}")]
+    if head.origin != log_key.name:
+        return None, [Finding(Outcome.UNREADABLE, f"the checkpoint is one of another log, {head.origin}")]
+    return head, []
+
+
+def _check_rest(evidence: Evidence, head: Checkpoint | None, visit: Visit | None) -> list[Row]:
+    """Checks 2 to 10: the batch files and receipts first, since they say what to look for in the log."""
+    batches, about_batches = read_batches(evidence)
+    receipts, about_receipts = read_receipts(evidence)
+    promised = [receipt for receipt in receipts if receipt.from_party == evidence.party]
+    log, doubt = Replay(), [Finding(Outcome.UNPROVED, "there is no signed head to check against")]
+    if head is not None:
+        asked = Asked(
+            batches=frozenset((batch.file.dataset, batch.file.seq) for batch in batches),
+            leaves=frozenset(jws.b64decode(receipt.entry) for receipt in promised),
+        )
+        log = replay(evidence, head, asked=asked, mark=visit.size if visit else 0)
+        doubt = [] if log.entries_proved else [Finding(Outcome.UNPROVED, "the log itself is not proved")]
+    return [
+        *_log_rows(evidence, head, visit, log),
+        Row(
+            6, "batch files: signature, digest, count", len(evidence.batches), _THEIRS, tuple(about_batches),
+            "that what the records say is true",
+        ),
+        Row(
+            7, "batches in order, each on its predecessor", len(batches), _THEIRS, tuple(check_order(batches)),
+            "what came before the first batch of a feed that is here",
+        ),
+        Row(
+            8, "batches named in the log", len(batches), "log key",
+            tuple((doubt or check_logged(batches, log)) if batches else ()),
+            "exchanges of which no batch file is here",
+        ),
+        Row(
+            9, "receipts: signature", len(evidence.receipts), _THEIRS, tuple(about_receipts),
+            "that a receipt was given for every batch",
+        ),
+        Row(
+            10, "entries promised in receipts of this party", len(promised), "log key",
+            tuple((doubt or check_promises(promised, head.origin, log)) if promised and head else ()),
+            "promises of other parties, whose logs are not here",
+        ),
+    ]  # fmt: skip
+
+
+def _log_rows(evidence: Evidence, head: Checkpoint | None, visit: Visit | None, log: Replay) -> list[Row]:
+    """Checks 2 to 5."""
+    if head is None:
+        return []
+    tiles = sum(tile.level != ENTRIES for tile in evidence.tiles)
+    others = sorted(log.parties - {evidence.party})
+    form = [*log.form]
+    if others:
+        form.append(Finding(Outcome.UNREADABLE, f"entries are of {', '.join(others)}, not of {evidence.party}"))
+    rows = [
+        Row(
+            2, "entries hashed again, to the signed root", head.size, "log key", tuple(log.entries),
+            "that everything that happened was logged",
+        ),
+        Row(
+            3, "hash tiles recomputed", tiles, "log key", tuple(log.tiles),
+            "anything about tiles beyond the checkpoint, which are not looked at",
+        ),
+        Row(4, "entries in form", head.size, "none", tuple(form), "that what the entries say is true"),
+    ]  # fmt: skip
+    if visit is not None:
+        rows.append(
+            Row(
+                5, "the log goes on from your last visit", visit.size, "your own file", tuple(_check_visit(head,
+                visit, log)), "what happened before your first visit",
+            )
+        )  # fmt: skip
+    return rows
+
+
+def _check_visit(head: Checkpoint, visit: Visit, log: Replay) -> Iterator[Finding]:
+    """Check 5, by recomputing the root at the size of the last visit."""
+    if head.size < visit.size:
+        older = f"this is older than your last visit, when the log had {visit.size:,} entries"
+        yield Finding(Outcome.UNPROVED, older)
+    elif head.size == visit.size and head.root != visit.root:
+        yield Finding(Outcome.TAMPERED, f"two roots have been signed for {visit.size:,} entries")
+    elif log.tree is None:
+        yield Finding(Outcome.UNPROVED, "the tree at your last visit cannot be recomputed")
+    elif log.tree.root_at_mark() != visit.root:
+        yield Finding(Outcome.TAMPERED, f"the first {visit.size:,} entries are not those of your last visit")
+
+
+def _sentence(origin: str, head: Checkpoint | None, visit: Visit | None, rows: Sequence[Row], source: str) -> str:
+    """The report's first line."""
+    outcome = gravest(row.outcome for row in rows)
+    if outcome == Outcome.PROVED and head is not None:
+        new = f" ({head.size - visit.size:,} of them since your last visit)" if visit else ""
+        held = {row.number: row.count for row in rows}
+        return (
+            f"Log {origin}: {head.size:,} entries{new} are unaltered, complete and in order under the key {source}; "
+            f"{held[6]:,} batch files and {held[9]:,} receipts verify."
+        )
+    findings = [finding.text for row in rows for finding in row.findings if finding.outcome == outcome]
+    more = f", and {len(findings) - 1:,} more" if len(findings) > 1 else ""
+    verdict = {
+        Outcome.TAMPERED: "tampering is proved",
+        Outcome.UNPROVED: "nothing contradicts what was signed, but not everything can be proved",
+        Outcome.UNREADABLE: "a part cannot be read as evidence",
+    }[outcome]
+    return f"Log {origin}: {verdict}: {findings[0]}{more}."

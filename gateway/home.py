@@ -18,9 +18,11 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -56,10 +58,14 @@ class Home:
     keys: OwnKeys
 
 
-def create_home(directory: Path, party: str, url: str, *, now: int, passphrase: bytes | None = None) -> Home:
+def create_home(
+    directory: Path, party: str, url: str, *, now: int, passphrase: bytes | None = None,
+    settings: Mapping[str, str | float] = MappingProxyType({}),
+) -> Home:  # fmt: skip
     """Make the home directory of the gateway of `party`, which partners reach at `url`; `now` in ms UTC.
 
-    With a `passphrase` every private key is encrypted under it; the settings must name it from then on.
+    With a `passphrase` every private key is encrypted under it; the settings must name it from then on. Other
+    `settings` are written down by their dotted names (`retry.min`).
 
     Raises:
         HomeError: `directory` exists and is not an empty directory (`home.occupied`), or cannot be made.
@@ -78,7 +84,8 @@ def create_home(directory: Path, party: str, url: str, *, now: int, passphrase: 
         keys = create_keys(building / "keys", passphrase=passphrase)
         _create_certificates(building / "tls", party, host, now, passphrase)
         origin = f"{host}/{party}/{datetime.fromtimestamp(now / 1000, BEIJING).year}"
-        write_private(building / FILE_NAME, _settings_text(party=party, url=url, log_origin=origin).encode())
+        given = {**settings, "party": party, "url": url, "log_origin": origin}
+        write_private(building / FILE_NAME, _settings_text(given).encode())
         load_settings(building)  # before anything is in place: the environment may contradict it
         _move_into_place(building, directory)
     finally:
@@ -258,7 +265,7 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _settings_text(**given: str) -> str:
+def _settings_text(given: Mapping[str, str | float]) -> str:
     """A `taipu.toml` that says what is `given`, and shows every other setting with its default, commented out."""
     lines = [
         "# The settings of this gateway. What is commented out is the default; paths are relative to this directory.",

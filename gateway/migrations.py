@@ -10,6 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import MetaData
 
 import audit.tables
@@ -17,6 +19,7 @@ import gateway.store.tables
 import partners.tables
 from alembic import command
 from gateway.db import Database
+from schemas.errors import SharingError
 
 METADATA: list[MetaData] = [audit.tables.metadata, partners.tables.metadata, gateway.store.tables.metadata]
 
@@ -31,6 +34,19 @@ def check(database: Database) -> None:
     """Raise alembic's own error when the migrations do not give the tables the code declares."""
     with database.write() as session:
         command.check(_config(session))
+
+
+def require_current(database: Database) -> None:
+    """Go on only with a database that has the newest schema.
+
+    Raises:
+        SharingError: `database.not-migrated`.
+    """
+    with database.read() as session:
+        held = MigrationContext.configure(session).get_current_heads()
+    if set(held) != set(ScriptDirectory.from_config(_config(None)).get_heads()):
+        detail = "the database has not the schema of this program; `taipu db upgrade` brings it up to date"
+        raise SharingError(detail, code="database.not-migrated")
 
 
 def _config(session: object) -> Config:

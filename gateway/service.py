@@ -12,7 +12,7 @@ from audit.sequencer import Sequencer
 from gateway.cursors import Cursors
 from gateway.db import Database
 from gateway.home import Home
-from gateway.ingest.door import Door
+from gateway.ingest.door import Door, Tally
 from gateway.publish import Publisher
 from gateway.signals import Signals
 from gateway.store.interning import Interning
@@ -59,6 +59,15 @@ class Gateway:
         )
         self.heads_watch = HeadsWatch(self.heads)
         self.sequencer = Sequencer(self.database.write, self.heads, self.log_signer, settings.log_origin)
+
+    def settle(self, provider: str, tally: Tally) -> None:
+        """After the commit of what a parcel brought: forget what is out of date, and wake whom it concerns."""
+        self.door.settle(provider, tally)
+        self.signals.logged.send()
+        if tally.queued:
+            self.signals.queued.send()
+        if tally.sites:
+            self.signals.arrived.send()
 
     def load_client(self, client_id: str) -> Client | None:
         """The client's record as it stands now."""

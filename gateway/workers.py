@@ -8,6 +8,7 @@ duty does is lost by stopping between two steps.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 
@@ -28,6 +29,7 @@ log = structlog.get_logger()
 
 IDLE = 1.0  # seconds after which every duty looks for itself, whatever signals it missed
 _AFTER_FAULT = 1.0  # seconds
+_PATIENCE = 3.0  # seconds a stop waits for steps under way; what it cuts off is as safe as a crash
 
 
 class Duties:
@@ -56,19 +58,23 @@ class Duties:
         self._run("partners", gateway.signals.partners, self._meet_partners)
 
     def stop(self) -> None:
+        """End all duties. One that waits for a partner's answer is left behind: it would find nothing to do."""
         self._stopping.set()
-        self._links.close()  # ends requests that wait for a partner
         for signal in self._gateway.signals.all():
             signal.send()
+        end = time.monotonic() + _PATIENCE
         for thread in self._threads:
-            thread.join(timeout=10)
+            thread.join(timeout=max(0.0, end - time.monotonic()))
+        self._links.close()
 
-    def _run(self, name: str, wake: Signal, step: Callable[[], None]) -> None:
+    def _run(self, name: str, wake: Signal | None, step: Callable[[], None]) -> None:
+        """Repeat `step` in a thread: whenever `wake` is sent and every second; without `wake`, again at once."""
+
         def loop() -> None:
             seen = 0
             while not self._stopping.is_set():
                 self._attempt(name, step)
-                seen = wake.wait(seen, IDLE)
+                seen = wake.wait(seen, IDLE) if wake else 0
 
         thread = threading.Thread(target=loop, name=name, daemon=True)
         self._threads.append(thread)
@@ -108,21 +114,19 @@ class Duties:
     def _run_puller(self, code: str) -> None:
         puller = Puller(self._gateway, self._links, code)
         settings = self._gateway.settings
+        pause = settings.retry.min
 
-        def loop() -> None:
-            pause = settings.retry.min
-            while not self._stopping.is_set():
-                with self._gateway.database.read() as session:
-                    party = find_party(session, code)
-                if party is not None and party.state == "active" and pull_once(puller, party, wait=settings.poll_wait):
-                    pause = settings.retry.min
-                else:
-                    self._stopping.wait(pause)
-                    pause = min(pause * 2, settings.retry.max)
+        def step() -> None:
+            nonlocal pause
+            with self._gateway.database.read() as session:
+                party = find_party(session, code)
+            if party is not None and party.state == "active" and pull_once(puller, party, wait=settings.poll_wait):
+                pause = settings.retry.min
+            else:
+                self._stopping.wait(pause)
+                pause = min(pause * 2, settings.retry.max)
 
-        thread = threading.Thread(target=self._attempt, args=(f"pull {code}", loop), name=f"pull {code}", daemon=True)
-        self._threads.append(thread)
-        thread.start()
+        self._run(f"pull {code}", None, step)
 
     def _push(self, code: str) -> None:
         with self._gateway.database.read() as session:

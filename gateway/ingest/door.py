@@ -1,14 +1,14 @@
 """The door itself: a parcel of one provider's records into the store, in the caller's transaction.
 
 Submissions at home, partners' batches and held content that is tried again all pass here, so all meet the same checks.
-What differs is two words: `submitted` (revisions are assigned here and a change must say why) or received (the
-provider assigned them), and whether the records are ours to publish.
+What differs is in the act: whether records are submitted (revisions are assigned here and a change must say why) or
+received (the provider assigned them), and whether they are ours to publish.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import insert
@@ -25,20 +25,36 @@ from partners.plans import Plans
 from schemas.plan import Dataset
 from schemas.records import Observation, Site
 
+Programmes = Mapping[str, frozenset[str]]
+"""The programmes of each known site of one provider."""
 
-@dataclass
+
+@dataclass(frozen=True)
+class Reading:
+    """An observation, the item it came as, and the row it will be."""
+
+    item: Item
+    site: str
+    row: Row
+    reason: str
+
+
+@dataclass(frozen=True)
 class Prepared:
     """A parcel with its series and states numbered: all that can be done before the transaction."""
 
-    parcel: Parcel
-    sites: list[Item]
-    readings: list[Item]
-    rows: list[Row]
+    sites: list[tuple[Item, Site]]
+    readings: list[Reading]
+    waiting: list[Waiting]
+    problems: list[Problem]
 
 
 @dataclass
 class Tally:
-    """What the store made of a parcel. `problems` is the whole report, decoding included."""
+    """What the store made of a parcel. `problems` is the whole report, decoding included.
+
+    `sites` are the sites that came or changed, with their programmes: others may be waiting for them.
+    """
 
     accepted: int = 0
     duplicates: int = 0
@@ -46,7 +62,7 @@ class Tally:
     refused: int = 0
     held: int = 0
     problems: list[Problem] = field(default_factory=list)
-    arrived: bool = False  # a site came that others may be waiting for
+    sites: dict[str, frozenset[str]] = field(default_factory=dict)
     queued: bool = False
 
     def counts(self) -> dict[str, int]:
@@ -69,129 +85,128 @@ class Door:
 
     def prepare(self, provider: str, parcel: Parcel) -> Prepared:
         """Number the parcel's series and states. Opens a short transaction of its own where there are new ones."""
-        readings = [item for item in parcel.items if isinstance(item.record, Observation)]
-        keys, states = [], []
-        for item in readings:
-            record = item.record
-            assert isinstance(record, Observation)
-            keys.append(SeriesKey(provider, record.site, record.factor, record.origin, record.stat, record.period))
-            states.append(State.of(record))
+        records_ = [(item, item.record) for item in parcel.items]
+        readings = [(item, record) for item, record in records_ if isinstance(record, Observation)]
+        keys = [SeriesKey(provider, one.site, one.factor, one.origin, one.stat, one.period) for _, one in readings]
+        states = [State.of(record) for _, record in readings]
         series_ids = self._interning.series_ids(keys)
         state_ids = self._interning.state_ids(states)
-        rows = [
-            row_of(item.record, series_ids[key], state_ids[state])  # type: ignore[arg-type]
-            for item, key, state in zip(readings, keys, states, strict=True)
-        ]
-        sites = [item for item in parcel.items if isinstance(item.record, Site)]
-        return Prepared(parcel, sites, readings, rows)
+        return Prepared(
+            sites=[(item, record) for item, record in records_ if isinstance(record, Site)],
+            readings=[
+                Reading(item, record.site, row_of(record, series_ids[key], state_ids[state]), _reason(item, record))
+                for (item, record), key, state in zip(readings, keys, states, strict=True)
+            ],
+            waiting=parcel.waiting,
+            problems=parcel.problems,
+        )
 
     def take(self, session: WriteSession, prepared: Prepared, act: Act, plans: Plans) -> Tally:
-        """Store what can be stored, hold what must wait, queue what a dataset of ours may want."""
-        tally = Tally(problems=list(prepared.parcel.problems))
-        waiting = list(prepared.parcel.waiting)
+        """Store what can be stored, hold what must wait, queue what a dataset of ours may want.
+
+        The caller ends the transaction, and then `settle`s what came of it.
+        """
+        tally = Tally(problems=list(prepared.problems))
+        waiting = list(prepared.waiting)
         datasets = plans.provided_by(self._home) if act.provider == self._home else []
         self._take_sites(session, prepared.sites, act, tally, datasets)
-        positions = self._with_known_site(session, prepared, act, tally, waiting)
-        rows = [prepared.rows[position] for position in positions]
-        readings = [prepared.readings[position] for position in positions]
+        known = self._known(session, act, tally, {reading.site for reading in prepared.readings})
+        readings = _with_known_site(prepared.readings, known, tally, waiting)
+        rows = [reading.row for reading in readings]
         if act.submitted:
-            reasons = [_reason(item) for item in readings]
-            taken = observations.take_submitted(session, rows, act.id, reasons=reasons)
+            taken = observations.take_submitted(session, rows, act.id, reasons=[one.reason for one in readings])
         else:
             taken = observations.take_received(session, rows, act.id)
         _count(tally, taken, readings)
-        keys = _new_keys(rows, taken)
-        if keys and datasets:
-            self._queue_readings(session, keys, act, datasets, tally)
+        if datasets:
+            self._queue_readings(session, _new_keys(rows, taken), known, act, datasets, tally)
         _hold(session, waiting, act)
         tally.held = len(waiting)
         tally.refused = sum(problem.verdict == "refused" for problem in tally.problems)
         return tally
 
+    def settle(self, provider: str, tally: Tally) -> None:
+        """After the commit: what this process remembered of the sites that changed is out of date."""
+        for site in tally.sites:
+            self._sites.forget(provider, site)
+
+    def _known(self, session: WriteSession, act: Act, tally: Tally, wanted: set[str]) -> Programmes:
+        """The sites of `wanted` that are known. Those of this very act are not remembered: it may yet be undone."""
+        found = self._sites.programmes(session, act.provider, wanted - tally.sites.keys())
+        return {**found, **tally.sites}
+
     def _take_sites(
-        self, session: WriteSession, items: Sequence[Item], act: Act, tally: Tally, datasets: Sequence[Dataset]
-    ) -> None:
+        self, session: WriteSession, sites: Sequence[tuple[Item, Site]], act: Act, tally: Tally,
+        datasets: Sequence[Dataset],
+    ) -> None:  # fmt: skip
         queued: dict[str, list[tuple[str, int]]] = defaultdict(list)
-        for item in items:
-            record = item.record
-            assert isinstance(record, Site)
-            outcome = records.take_record(session, act, record)
-            match outcome.verdict:
-                case "accepted":
-                    tally.accepted += 1
-                case "revised":
-                    tally.revised += 1
-                case "duplicate":
-                    tally.duplicates += 1
-                    continue
-                case _:
-                    _refuse(tally, item, outcome.code)
-                    continue
-            self._sites.forget(act.provider, record.id)
-            tally.arrived = True
-            for dataset in datasets:
-                if dataset.kind == "site" and dataset.select.admits_site(record.id, frozenset(record.programmes)):
-                    queued[dataset.id].append((record.id, outcome.rev))
+        for item, site in sites:
+            outcome = records.take_record(session, act, site)
+            if outcome.verdict == "refused":
+                _refuse(tally, item, outcome.code)
+            elif outcome.verdict == "duplicate":
+                tally.duplicates += 1
+            else:
+                tally.accepted += outcome.verdict == "accepted"
+                tally.revised += outcome.verdict == "revised"
+                programmes = frozenset(site.programmes)
+                if outcome.current:
+                    tally.sites[site.id] = programmes
+                for dataset in datasets:
+                    if dataset.kind == "site" and dataset.select.admits_site(site.id, programmes):
+                        queued[dataset.id].append((site.id, outcome.rev))
         for dataset_id, keys in queued.items():
             queue.enqueue(session, dataset_id, "site", keys, at=act.at)
             tally.queued = True
 
-    def _with_known_site(
-        self, session: WriteSession, prepared: Prepared, act: Act, tally: Tally, waiting: list[Waiting]
-    ) -> list[int]:
-        """Positions of readings whose site is known; the others wait for it."""
-        wanted = {item.record.site for item in prepared.readings if isinstance(item.record, Observation)}
-        known = self._sites.programmes(session, act.provider, wanted)
-        if len(known) == len(wanted):
-            return list(range(len(prepared.readings)))
-        positions = []
-        for position, item in enumerate(prepared.readings):
-            site = item.record.site  # type: ignore[union-attr]
-            if site in known:
-                positions.append(position)
-                continue
-            waiting.append(Waiting(item.place, item.content, item.media_type, "site", site))
-            detail = f"site {site} has not arrived yet; the reading waits for it"
-            tally.problems.append(Problem(item.place, "held", "record.site-unknown", detail, ("/site",)))
-        return positions
-
     def _queue_readings(
-        self, session: WriteSession, keys: list[Key], act: Act, datasets: Sequence[Dataset], tally: Tally
-    ) -> None:
+        self, session: WriteSession, keys: list[Key], known: Programmes, act: Act, datasets: Sequence[Dataset],
+        tally: Tally,
+    ) -> None:  # fmt: skip
         series = self._interning.series(session, {key.series_id for key in keys})
-        programmes = self._sites.programmes(session, act.provider, {key.site for key in series.values()})
         for dataset in datasets:
             if dataset.kind != "observation":
                 continue
-            wanted = {number for number, key in series.items() if admits(dataset, key, programmes)}
-            chosen = [key for key in keys if key.series_id in wanted]
+            wanted = {number for number, key in series.items() if admits(dataset, key, known)}
+            chosen = keys if len(wanted) == len(series) else [key for key in keys if key.series_id in wanted]
             queue.enqueue(session, dataset.id, "observation", chosen, at=act.at)
             tally.queued = tally.queued or bool(chosen)
 
 
-def admits(dataset: Dataset, key: SeriesKey, programmes: dict[str, frozenset[str]]) -> bool:
+def admits(dataset: Dataset, key: SeriesKey, programmes: Programmes) -> bool:
     """Whether `dataset` selects the readings of a series whose site has these programmes."""
     return dataset.select.admits_series(
         key.site, programmes.get(key.site, frozenset()), key.factor, key.origin, key.stat, key.period
     )
 
 
-def _reason(item: Item) -> str:
-    record = item.record
-    assert isinstance(record, Observation)
+def _reason(item: Item, record: Observation) -> str:
     # A logger that sends another value for the same instant cannot say why; that it did is the reason.
     return record.reason or ("resent-differs" if item.media_type == HJ212 else "")
 
 
-def _count(tally: Tally, taken: Taken, readings: Sequence[Item]) -> None:
+def _with_known_site(readings: list[Reading], known: Programmes, tally: Tally, waiting: list[Waiting]) -> list[Reading]:
+    """The readings whose site is known; the others wait for it."""
+    if all(reading.site in known for reading in readings):
+        return readings
+    for reading in readings:
+        if reading.site not in known:
+            item = reading.item
+            waiting.append(Waiting(item.place, item.content, item.media_type, "site", reading.site))
+            detail = f"site {reading.site} has not arrived yet; the reading waits for it"
+            tally.problems.append(Problem(item.place, "held", "record.site-unknown", detail, ("/site",)))
+    return [reading for reading in readings if reading.site in known]
+
+
+def _count(tally: Tally, taken: Taken, readings: Sequence[Reading]) -> None:
     tally.accepted += len(taken.accepted)
     tally.duplicates += len(taken.duplicates)
     tally.revised += len(taken.revised)
     for position, rev in taken.revised.items():
         detail = f"revision {rev}; the earlier one is kept"
-        tally.problems.append(Problem(readings[position].place, "revised", "record.revised", detail))
+        tally.problems.append(Problem(readings[position].item.place, "revised", "record.revised", detail))
     for position, code in taken.refused.items():
-        _refuse(tally, readings[position], code)
+        _refuse(tally, readings[position].item, code)
 
 
 _REFUSALS = {

@@ -82,9 +82,7 @@ def _release(gateway: Gateway, provider: str, waits_for: str, name: str, now: in
             detail = {"waited_for": waits_for, "name": name, **tally.counts()}
             append(session, make_entry(RELEASE, at=utc_text(now), party=gateway.party, peer=provider, detail=detail))
         released += len(rows)
-        gateway.signals.logged.send()
-        if tally.queued:
-            gateway.signals.queued.send()
+        gateway.settle(provider, tally)
 
 
 def _take_out(session: WriteSession, ids: list[int]) -> None:

@@ -94,11 +94,7 @@ def submit(
             return Submitted(_rehearse(gateway, session, arrival, prepared), fresh=True)
         tally = _store(gateway, session, arrival, prepared)
         outcome = _keep(gateway, session, arrival, tally)
-    gateway.signals.logged.send()
-    if tally.queued:
-        gateway.signals.queued.send()
-    if tally.arrived:
-        gateway.signals.arrived.send()
+    gateway.settle(gateway.party, tally)
     return Submitted(outcome, fresh=True)
 
 

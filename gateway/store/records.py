@@ -35,6 +35,7 @@ class Outcome(NamedTuple):
     verdict: str
     rev: int
     code: str = ""
+    current: bool = True  # False where a higher revision is held already
 
 
 def take_record(session: WriteSession, act: Act, record: Site) -> Outcome:
@@ -85,7 +86,7 @@ def _apply(session: WriteSession, old: Stored, record: Site, act_id: int, *, sam
             _insert(
                 session, tables.record_history, old._replace(rev=record.rev, line=_line(record, record.rev)), act_id
             )
-            return Outcome("revised", record.rev)
+            return Outcome("revised", record.rev, current=False)
         held = earlier[0]
         same = _content(record) == _content(msgspec.json.decode(held.line, type=Site))
     return Outcome("duplicate", held.rev) if same else Outcome("refused", held.rev, "record.rev-conflict")

@@ -89,13 +89,12 @@ def apply_batch(
             if known is not None:
                 return known
             _check_order(head, batch)
-            applied = _store(gateway, session, head, batch, prepared, refusal, now)
+            applied, tally = _store(gateway, session, head, batch, prepared, refusal, now)
     except ConflictError as error:
         if error.code != "feed.gap":
             _keep(gateway, party.code, dataset, batch.manifest.seq, error, file, now)
         raise
-    gateway.signals.logged.send()
-    gateway.signals.arrived.send()
+    gateway.settle(party.code, tally)
     return applied
 
 
@@ -176,7 +175,7 @@ def _malformed(parcel: Parcel) -> Problem | None:
 def _store(
     gateway: Gateway, session: WriteSession, head: FeedHead, batch: Batch, prepared: Prepared,
     refusal: Problem | None, now: int,
-) -> Applied:  # fmt: skip
+) -> tuple[Applied, Tally]:  # fmt: skip
     """Everything the batch changes, in one transaction, and the receipt that says so."""
     manifest = batch.manifest
     act = begin_act(session, "batch", manifest.provider, batch.hash, at=now, submitted=False)
@@ -199,7 +198,7 @@ def _store(
         session, receipt_hash=receipt_hash(token), manifest=batch.hash, direction="out", party=manifest.provider,
         token=token, report=report, now=now,
     )  # fmt: skip
-    return Applied(verdict, token, fresh=True)
+    return Applied(verdict, token, fresh=True), tally
 
 
 def _log_conflicts(gateway: Gateway, session: WriteSession, batch: Batch, tally: Tally, now: int) -> None:

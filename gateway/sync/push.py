@@ -28,8 +28,10 @@ def push_due(gateway: Gateway, links: Links, party: Party) -> int:
         if delivery.dataset in blocked:
             continue
         try:
-            _push(gateway, links, party, delivery)
-            done += 1
+            if _push(gateway, links, party, delivery):
+                done += 1
+            else:
+                blocked.add(delivery.dataset)
         except SharingError as error:
             blocked.add(delivery.dataset)
             log.warning("push.failed", party=party.code, dataset=delivery.dataset, seq=delivery.seq, code=error.code)
@@ -38,16 +40,18 @@ def push_due(gateway: Gateway, links: Links, party: Party) -> int:
     return done
 
 
-def _push(gateway: Gateway, links: Links, party: Party, delivery: Delivery) -> None:
+def _push(gateway: Gateway, links: Links, party: Party, delivery: Delivery) -> bool:
+    """Push one batch; False where it is not pinned yet, for it must not leave before that."""
     with gateway.database.read() as session:
         batch = feeds.find_batch(session, gateway.party, delivery.dataset, delivery.seq)
     if batch is None:
         raise RuntimeError("a delivery without its batch: both are written in one transaction")
     pinned = gateway.heads.feed_head(gateway.party, delivery.dataset)
     if pinned is None or pinned[0] < delivery.seq:
-        return  # not pinned yet: it must not leave before that
+        return False
     token = links.to(party).push_batch(gateway.party, delivery.dataset, delivery.seq, batch.frame)
     receipt = open_receipt(token, party.manifest_keys)
     if receipt.manifest != delivery.manifest:
         raise PartnerRefusedError("the receipt is for another batch", code="receipt.mismatch")
     take_receipt(gateway, party, token, now=now_millis())
+    return True

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy.exc import IntegrityError
 
 from partners.errors import RegistrationError
 from partners.oauth.clients import Client
@@ -23,8 +25,10 @@ def load_client(connection: Connection, client_id: str) -> Client | None:
     if not CLIENT_ID.fullmatch(client_id):
         return None
     row = connection.execute(select(client).where(client.c.client_id == client_id)).one_or_none()
-    if row is None:
-        return None
+    return None if row is None else _client(row)
+
+
+def _client(row: Row[Any]) -> Client:
     return Client(
         client_id=row.client_id,
         party=row.party,
@@ -40,7 +44,7 @@ def add_client(connection: Connection, new: Client, now: int) -> None:
     """Keep a new client, `created` at `now` (milliseconds UTC).
 
     Raises:
-        RegistrationError: `client.malformed`: its id, party or scopes are not possible.
+        RegistrationError: `client.malformed`: its id, party or scopes are not possible; `client.exists`.
         SignatureError: it has no keys, or one that is not accepted.
     """
     if not CLIENT_ID.fullmatch(new.client_id) or not _PARTY.fullmatch(new.party):
@@ -48,15 +52,24 @@ def add_client(connection: Connection, new: Client, now: int) -> None:
     if not new.scopes or not new.scopes.issubset(SCOPES):
         raise RegistrationError("a client has scopes, and only such as exist")
     load_key_set(new.jwks)
-    connection.execute(
-        insert(client).values(
-            client_id=new.client_id,
-            party=new.party,
-            kind=new.kind,
-            scope=" ".join(scope for scope in SCOPES if scope in new.scopes),
-            binding=new.binding,
-            jwks=new.jwks,
-            state=new.state,
-            created=now,
-        )
-    )
+    row = {
+        "client_id": new.client_id,
+        "party": new.party,
+        "kind": new.kind,
+        "scope": " ".join(scope for scope in SCOPES if scope in new.scopes),
+        "binding": new.binding,
+        "jwks": new.jwks,
+        "state": new.state,
+        "created": now,
+    }
+    try:
+        with connection.begin_nested():  # so that the caller's transaction survives the refusal and can log it
+            connection.execute(insert(client).values(row))
+    except IntegrityError as error:
+        raise RegistrationError("a client of this id is registered already", code="client.exists") from error
+
+
+def clients(connection: Connection) -> list[Client]:
+    """All client records, ended ones too, by party and id."""
+    rows = connection.execute(select(client).order_by(client.c.party, client.c.client_id))
+    return [_client(row) for row in rows]
