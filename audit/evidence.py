@@ -1,6 +1,6 @@
 """The evidence directory: what a gateway writes, and what a download from its URL makes.
 
-    party.json             {"party": CODE, "log": {"origin": …, "vkey": …}, "keys": {CODE: {KID: KEY}}}: whose log, whose keys
+    party.json             whose log, and whose keys: {"party": P, "log": {"origin": O, "vkey": V}, "keys": {P: {KID: KEY}}}
     log/checkpoint         its signed head
     log/tile/…             hash tiles and entry bundles, named as in C2SP tlog-tiles
     batches/<provider>/<dataset>/<seq>.ndjson     batch files as their providers signed them, as many as are disclosed

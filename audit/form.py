@@ -30,6 +30,8 @@ REFUSAL = "taipu/refusal/1"
 TOKENS = "taipu/token/1"  # how many a client was given in an hour
 PLAN_IN_FORCE = "taipu/plan-in-force/1"
 PARTNER_REGISTERED = "taipu/partner-registered/1"
+CLIENT_REGISTERED = "taipu/client-registered/1"
+DEVICES_REGISTERED = "taipu/devices-registered/1"
 FINDING = "taipu/finding/1"
 RELEASE = "taipu/release/1"
 

@@ -8,15 +8,14 @@ one.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from audit.checkpoint import Checkpoint
-from audit.errors import EntryError, TileError
+from audit.errors import EntryError
 from audit.evidence import Evidence
 from audit.form import ENTRY, parse_entry
-from audit.merkle import CompactRange, leaf_hash, subtree_root
+from audit.merkle import HASH_SIZE, CompactRange, leaf_hash, subtree_root
 from audit.report import Finding, Outcome
 from audit.tiles import ENTRIES, HEIGHT, WIDTH, Tile, decode_tile, split_bundle, tiles_of_level
 
@@ -115,16 +114,20 @@ def replay(evidence: Evidence, head: Checkpoint, *, asked: Asked, mark: int = 0)
 def _ask_the_tiles(evidence: Evidence, head: Checkpoint, mark: int, found: Replay) -> None:
     """The entries do not make the signed root. If the hash tiles do, they tell which entries are to blame."""
     by_tiles = Tree(mark)
+    broken = []
     for tile in _present(evidence, 0, head.size):
-        with suppress(TileError):
-            by_tiles.add(tile.start, decode_tile(evidence.read_tile(tile))[: tile.width])
+        data = evidence.read_tile(tile)
+        if len(data) == tile.width * HASH_SIZE:
+            by_tiles.add(tile.start, decode_tile(data))
+        else:
+            broken.append(_missing(f"hash tile {tile.path} does not hold its hashes whole"))
     if by_tiles.makes(head):
         found.tree = by_tiles
         found.entries = [*_missing_entries(evidence, head), *_compare_entries(evidence, head)]
     elif by_tiles.edge.size == head.size:
         found.tiles = [_altered("the hash tiles do not make the root that was signed")]
     else:
-        found.tiles = _missing_tiles(evidence, head)
+        found.tiles = [*broken, *_missing_tiles(evidence, head)]
 
 
 def _compare_entries(evidence: Evidence, head: Checkpoint) -> Iterator[Finding]:
@@ -176,11 +179,9 @@ def _read_bundle(evidence: Evidence, bundle: Tile) -> tuple[list[bytes], bool]:
     return entries[: bundle.width], len(entries) == bundle.width and not rest
 
 
-def _present(evidence: Evidence, level: int, hashes: int) -> list[Tile]:
-    """Those tiles of a level that a tree with so many hashes there is made of, as far as they are in the evidence."""
-    return sorted(
-        tile for tile in evidence.tiles if tile.level == level and tile.width == min(WIDTH, hashes - tile.start)
-    )
+def _present(evidence: Evidence, level: int, size: int) -> list[Tile]:
+    """The tiles of one level that a tree of `size` leaves has, as far as they are in the evidence."""
+    return sorted(tile for tile in evidence.tiles if tile.level == level and tile.belongs_to(size))
 
 
 def _missing_entries(evidence: Evidence, head: Checkpoint) -> list[Finding]:

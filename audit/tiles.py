@@ -46,6 +46,11 @@ class Tile:
         """One past the last hash of its level (or entry) in it."""
         return self.start + self.width
 
+    def belongs_to(self, size: int) -> bool:
+        """Whether this is one of the tiles of a tree of `size` leaves: whole, or partial at its edge."""
+        hashes = size if self.level == ENTRIES else size >> HEIGHT * self.level
+        return self.width == min(WIDTH, hashes - self.start)
+
     @property
     def path(self) -> str:
         """Where it is served, relative to the log's URL."""

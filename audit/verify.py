@@ -2,23 +2,12 @@
 
 Needs the standard library, `cryptography`, this package's pure modules and those parts of `schemas` that verify a batch
 file: no database, no network, no gateway. Hostile evidence ends in a report, never in an exception, and nothing is
-written but the auditor's own state file. The checks, by the number of their row:
-
-     1  the checkpoint is signed by the log's key
-     2  every entry, hashed again, makes the signed root
-     3  every hash tile is the one recomputed from the entries
-     4  every entry has the form of an entry, and is of this party
-     5  the log begins with the one of the last visit (with a state file only)
-     6  every batch file is whole, signed by its provider, and filed under its own name
-     7  the batches of a feed follow on each other by number and predecessor
-     8  every batch is in the log, and no other under its number
-     9  every receipt is signed by the party that gives it
-    10  every entry that a receipt of this party promised is in the log
+written but the auditor's own state file. `CHECKS` lists what is checked, in order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from audit.checkpoint import Checkpoint, open_checkpoint
@@ -31,9 +20,51 @@ from audit.report import Finding, Outcome, Report, Row, gravest, unreadable
 from audit.tiles import ENTRIES
 from audit.visits import Visit, read_visit, write_visit
 from schemas import jws
-from schemas.errors import SignatureError
+from schemas.errors import SharingError, SignatureError
 
-_THEIRS = "manifest keys found in the evidence"
+# By number: what is checked, and what the check does not show even when it holds.
+CHECKS: dict[int, tuple[str, str]] = {
+    1: (
+        "the checkpoint is signed by the log's key",
+        "when it was signed, or that nobody was shown another one: that takes witnesses",
+    ),
+    2: (
+        "the entries, hashed again, make the signed root",
+        "that everything that happened was logged",
+    ),
+    3: (
+        "the hash tiles are those recomputed from the entries",
+        "anything about tiles of other tree sizes, which are not looked at",
+    ),
+    4: (
+        "the entries have the form of entries of this party",
+        "that what they say is true",
+    ),
+    5: (
+        "the log begins with the one of your last visit",
+        "anything when this is your first visit",
+    ),
+    6: (
+        "the batch files are whole and signed by their providers",
+        "that what the records say is true",
+    ),
+    7: (
+        "the batches of a feed follow on each other",
+        "what came before the first batch of a feed that is here",
+    ),
+    8: (
+        "the batches are in the log, and no others under their numbers",
+        "exchanges of which no batch file is here",
+    ),
+    9: (
+        "the receipts are signed by those who gave them",
+        "that a receipt was given for every batch",
+    ),
+    10: (
+        "the entries promised in receipts of this party are in the log",
+        "whether other parties kept their promises: their logs are not here",
+    ),
+}
 
 
 def verify_directory(path: Path, *, vkey: str | None = None, state: Path | None = None) -> Report:
@@ -49,17 +80,14 @@ def verify_directory(path: Path, *, vkey: str | None = None, state: Path | None 
         visit = read_visit(state, log_key.name) if state is not None else None
         head, about_head = _check_head(evidence, log_key)
         source = "found in the evidence" if vkey is None else "given by you"
-        rows = [
-            Row(
-                1, "the checkpoint's signature", 1, f"log key {log_key.key_id.hex()}, {source}", tuple(about_head),
-                "when it was signed, and that nobody was shown another one: that takes witnesses",
-            ),
+        rows = (
+            _row(1, 1, f"log key {log_key.key_id.hex()}, {source}", about_head),
             *_check_rest(evidence, head, visit),
-        ]  # fmt: skip
-        report = Report(_sentence(log_key.name, head, visit, rows, source), tuple(rows))
+        )
+        report = Report(_sentence(log_key.name, head, visit, rows, source), rows)
         if state is not None and head is not None and report.exit_code == Outcome.PROVED:
             write_visit(state, head)
-    except EvidenceError as error:
+    except SharingError as error:
         return unreadable(error.detail)
     return report
 
@@ -89,74 +117,49 @@ def _check_head(evidence: Evidence, log_key: NoteVerifier) -> tuple[Checkpoint |
     return head, []
 
 
-def _check_rest(evidence: Evidence, head: Checkpoint | None, visit: Visit | None) -> list[Row]:
+def _check_rest(evidence: Evidence, head: Checkpoint | None, visit: Visit | None) -> Iterator[Row]:
     """Checks 2 to 10: the batch files and receipts first, since they say what to look for in the log."""
     batches, about_batches = read_batches(evidence)
     receipts, about_receipts = read_receipts(evidence)
     promised = [receipt for receipt in receipts if receipt.from_party == evidence.party]
-    log, doubt = Replay(), [Finding(Outcome.UNPROVED, "there is no signed head to check against")]
-    if head is not None:
+    if head is None:
+        log, doubt = Replay(), [Finding(Outcome.UNPROVED, "there is no signed head to check against")]
+    else:
         asked = Asked(
             batches=frozenset((batch.file.dataset, batch.file.seq) for batch in batches),
             leaves=frozenset(jws.b64decode(receipt.entry) for receipt in promised),
         )
         log = replay(evidence, head, asked=asked, mark=visit.size if visit else 0)
         doubt = [] if log.entries_proved else [Finding(Outcome.UNPROVED, "the log itself is not proved")]
-    return [
-        *_log_rows(evidence, head, visit, log),
-        Row(
-            6, "batch files: signature, digest, count", len(evidence.batches), _THEIRS, tuple(about_batches),
-            "that what the records say is true",
-        ),
-        Row(
-            7, "batches in order, each on its predecessor", len(batches), _THEIRS, tuple(check_order(batches)),
-            "what came before the first batch of a feed that is here",
-        ),
-        Row(
-            8, "batches named in the log", len(batches), "log key",
-            tuple((doubt or check_logged(batches, log)) if batches else ()),
-            "exchanges of which no batch file is here",
-        ),
-        Row(
-            9, "receipts: signature", len(evidence.receipts), _THEIRS, tuple(about_receipts),
-            "that a receipt was given for every batch",
-        ),
-        Row(
-            10, "entries promised in receipts of this party", len(promised), "log key",
-            tuple((doubt or check_promises(promised, head.origin, log)) if promised and head else ()),
-            "promises of other parties, whose logs are not here",
-        ),
-    ]  # fmt: skip
+        yield from _log_rows(evidence, head, visit, log)
+
+    logged = doubt or check_logged(batches, log)
+    kept = doubt or check_promises(promised, evidence.log_key.name, log)
+    theirs = "manifest keys found in the evidence"
+    yield _row(6, len(evidence.batches), theirs, about_batches)
+    yield _row(7, len(batches), theirs, check_order(batches))
+    yield _row(8, len(batches), "log key", logged if batches else ())
+    yield _row(9, len(evidence.receipts), theirs, about_receipts)
+    yield _row(10, len(promised), "log key", kept if promised else ())
 
 
-def _log_rows(evidence: Evidence, head: Checkpoint | None, visit: Visit | None, log: Replay) -> list[Row]:
+def _log_rows(evidence: Evidence, head: Checkpoint, visit: Visit | None, log: Replay) -> Iterator[Row]:
     """Checks 2 to 5."""
-    if head is None:
-        return []
-    tiles = sum(tile.level != ENTRIES for tile in evidence.tiles)
-    others = sorted(log.parties - {evidence.party})
+    tiles = sum(tile.level != ENTRIES and tile.belongs_to(head.size) for tile in evidence.tiles)
+    others = ", ".join(sorted(log.parties - {evidence.party}))
     form = [*log.form]
     if others:
-        form.append(Finding(Outcome.UNREADABLE, f"entries are of {', '.join(others)}, not of {evidence.party}"))
-    rows = [
-        Row(
-            2, "entries hashed again, to the signed root", head.size, "log key", tuple(log.entries),
-            "that everything that happened was logged",
-        ),
-        Row(
-            3, "hash tiles recomputed", tiles, "log key", tuple(log.tiles),
-            "anything about tiles beyond the checkpoint, which are not looked at",
-        ),
-        Row(4, "entries in form", head.size, "none", tuple(form), "that what the entries say is true"),
-    ]  # fmt: skip
+        form.append(Finding(Outcome.UNREADABLE, f"there are entries of {others}, and party.json says {evidence.party}"))
+    yield _row(2, head.size, "log key", log.entries)
+    yield _row(3, tiles, "log key", log.tiles)
+    yield _row(4, head.size, "none", form)
     if visit is not None:
-        rows.append(
-            Row(
-                5, "the log goes on from your last visit", visit.size, "your own file", tuple(_check_visit(head,
-                visit, log)), "what happened before your first visit",
-            )
-        )  # fmt: skip
-    return rows
+        yield _row(5, visit.size, "your own file", _check_visit(head, visit, log))
+
+
+def _row(number: int, count: int, key: str, findings: Iterable[Finding]) -> Row:
+    what, not_shown = CHECKS[number]
+    return Row(number, what, count, key, tuple(findings), not_shown)
 
 
 def _check_visit(head: Checkpoint, visit: Visit, log: Replay) -> Iterator[Finding]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from audit.entry import make_entry
-from audit.form import PARTNER_REGISTERED, PLAN_IN_FORCE
+from audit.form import CLIENT_REGISTERED, DEVICES_REGISTERED, PARTNER_REGISTERED, PLAN_IN_FORCE
 from audit.log import append
 from audit.note import NoteSigner
 from gateway.home import Home, HomeError
+from gateway.ingest.devices import register_devices
 from gateway.service import Gateway
 from gateway.sync.links import SCOPES, gateway_client_id
 from partners.directory import Party, register_party
@@ -28,12 +29,14 @@ from partners.oauth.keys import load_signing_key, public_jwks
 from partners.oauth.metadata import JWKS_PATH, TOKEN_PATH
 from partners.oauth.store import add_client
 from partners.plans import add_plan
+from schemas.devices import Device, parse_devices
 from schemas.districts import find_district
 from schemas.plan import Plan
 from schemas.times import utc_text
 
 LIFE = timedelta(days=400)  # of a party document: a year, and a month to notice that it was not renewed
 DOCUMENT_FILE = "party.jws"
+_NAMED = 100  # devices that one log entry names; an entry is short
 
 
 def sign_document(home: Home, *, now: int, serial: int = 1) -> str:
@@ -112,6 +115,35 @@ def add_partner(gateway: Gateway, token: str, *, url: str, ca_pem: str | None, f
         entry = make_entry(PARTNER_REGISTERED, at=utc_text(now), party=gateway.party, peer=party.code, detail=detail)
         append(session, entry)
     return party
+
+
+def register_client(gateway: Gateway, client: Client, *, now: int) -> None:
+    """Keep a client's record, so that it may ask for tokens from now on. `now` in ms UTC.
+
+    Raises:
+        RegistrationError, SignatureError: it cannot be kept; nothing has changed.
+    """
+    with gateway.database.write() as session:
+        add_client(session, client, now)
+        keys = sorted(key.thumbprint for key in client.keys.values())
+        detail = {"client": client.client_id, "kind": client.kind, "scope": sorted(client.scopes), "keys": keys}
+        entry = make_entry(CLIENT_REGISTERED, at=utc_text(now), party=gateway.party, peer=client.party, detail=detail)
+        append(session, entry)
+
+
+def bring_devices(gateway: Gateway, document: bytes, *, now: int) -> list[Device]:
+    """Register the data loggers of a document; what was held for them is released soon after. `now` in ms UTC.
+
+    Raises:
+        DeviceError, LimitError: the document is not valid; nothing has changed.
+    """
+    devices = list(parse_devices(document).values())
+    with gateway.database.write() as session:
+        register_devices(session, devices, now=now)
+        detail = {"devices": [device.mn for device in devices[:_NAMED]], "count": len(devices)}
+        append(session, make_entry(DEVICES_REGISTERED, at=utc_text(now), party=gateway.party, detail=detail))
+    gateway.signals.arrived.send()
+    return devices
 
 
 def bring_plan(gateway: Gateway, document: bytes, *, now: int) -> Plan:

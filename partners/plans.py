@@ -68,6 +68,13 @@ def add_plan(session: Connection, document: bytes, *, now: int) -> Plan:
     return plan
 
 
+def known_plans(session: Connection) -> list[Plan]:
+    """Every plan version that is known here, by plan and version."""
+    table = tables.plan
+    rows = session.execute(select(table.c.digest, table.c.document).order_by(table.c.id, table.c.version))
+    return [_parse(row.digest, row.document) for row in rows]
+
+
 def plans_in_force(session: Connection, now: int) -> Plans:
     """Of every plan the newest version whose instant has come, unless that has ended. `now` in ms UTC."""
     table = tables.plan

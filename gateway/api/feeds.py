@@ -15,6 +15,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
 from gateway.api.access import Caller, Home, allow
+from gateway.api.disclosure import log_disclosure
 from gateway.errors import CursorError, NotFoundError
 from gateway.service import Gateway
 from gateway.store import feeds
@@ -59,8 +60,9 @@ def read_feed(
 
     A cursor beyond the head is an error with the head in it, never an empty success: the caller holds what we do not.
     """
+    now = now_millis()
     with gateway.database.read() as session:
-        allow(session, gateway, caller, ReadFeed(provider, dataset), now=now_millis())
+        allow(session, gateway, caller, ReadFeed(provider, dataset), now=now)
         head = served_head(gateway, feeds.head(session, provider, dataset))
         if after > head.seq:
             raise CursorError(
@@ -69,6 +71,8 @@ def read_feed(
             )  # fmt: skip
         page = list(_page(feeds.batches(session, provider, dataset, first=after + 1, last=head.seq), gateway))
     last = page[-1].seq if page else after
+    if page:
+        log_disclosure(gateway, caller, request, {"from": after + 1, "to": last}, now=now)
     headers = {"Taipu-Head": str(head.seq), "Cache-Control": "no-store, private"}
     if last < head.seq:
         headers["Link"] = f'</v1/feeds/{provider}/{dataset}?after={last}>; rel="next"'
@@ -78,8 +82,9 @@ def read_feed(
 @router.get("/v1/feeds/{provider}/{dataset}/{seq}", summary="One batch file")
 def read_batch(request: Request, gateway: Home, caller: Caller, provider: str, dataset: str, seq: int) -> Response:
     """That one batch file. It never changes, so whoever may read it may keep it for ever."""
+    now = now_millis()
     with gateway.database.read() as session:
-        allow(session, gateway, caller, ReadFeed(provider, dataset), now=now_millis())
+        allow(session, gateway, caller, ReadFeed(provider, dataset), now=now)
         head = served_head(gateway, feeds.head(session, provider, dataset))
         batch = feeds.find_batch(session, provider, dataset, seq) if 0 < seq <= head.seq else None
     if batch is None:
@@ -88,6 +93,7 @@ def read_batch(request: Request, gateway: Home, caller: Caller, provider: str, d
     headers = {"ETag": etag, "Cache-Control": "private, max-age=31536000, immutable"}
     if request.headers.get("if-none-match") == etag:
         return Response(status_code=304, headers=headers)
+    log_disclosure(gateway, caller, request, {"seq": seq}, now=now)
     return _answer(request, [batch], headers)
 
 

@@ -7,10 +7,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
 
-from audit.entry import make_entry
-from audit.form import READ
-from audit.log import append
 from gateway.api.access import Caller, Home, allow
+from gateway.api.disclosure import log_disclosure
 from gateway.errors import NotFoundError
 from gateway.service import Gateway
 from gateway.store.lines import record_of
@@ -18,9 +16,8 @@ from gateway.store.observations import Row
 from gateway.store.reading import Filter, Visible, read_page, visible_series
 from partners.grants import Extent, ReadRecords
 from partners.plans import Plans, plans_in_force
-from partners.principal import Principal
 from schemas.plan import Dataset
-from schemas.times import now_millis, to_millis, utc_text
+from schemas.times import now_millis, to_millis
 
 router = APIRouter()
 _FILTERS = ("party", "site", "factor", "dataset", "from", "to")
@@ -55,7 +52,8 @@ def read_observations(
         rows = read_page(session, visible, wanted, after=after, limit=limit + 1)
         lines = _lines(gateway, session, rows[:limit], visible)
     following = gateway.cursors.make(bound_to, rows[limit - 1].key) if len(rows) > limit else None
-    _log_read(gateway, caller, request, len(lines), now, purpose)
+    query = {name: request.query_params[name] for name in _FILTERS if name in request.query_params}
+    log_disclosure(gateway, caller, request, {"filter": query, "count": len(lines), "purpose": purpose}, now=now)
     headers = {"Cache-Control": "no-store, private"}
     if following:
         link = request.url.include_query_params(cursor=following)
@@ -87,14 +85,3 @@ def _lines(gateway: Gateway, session: Any, rows: list[Row], visible: Visible) ->
         kept = {name: value for name, value in members.items() if name not in visible.hide}
         lines.append(msgspec.json.encode({"provider": key.provider, **kept}))
     return lines
-
-
-def _log_read(gateway: Gateway, caller: Principal, request: Request, count: int, now: int, purpose: str) -> None:
-    query = {name: request.query_params[name] for name in _FILTERS if name in request.query_params}
-    detail: dict[str, object] = {"path": request.url.path, "filter": query, "count": count, "purpose": purpose}
-    entry = make_entry(
-        READ, at=utc_text(now), party=gateway.party, actor=caller.client_id, peer=caller.party, detail=detail
-    )
-    with gateway.database.write() as session:
-        append(session, entry)
-    gateway.signals.logged.send()

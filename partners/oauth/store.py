@@ -28,18 +28,6 @@ def load_client(connection: Connection, client_id: str) -> Client | None:
     return None if row is None else _client(row)
 
 
-def _client(row: Row[Any]) -> Client:
-    return Client(
-        client_id=row.client_id,
-        party=row.party,
-        kind=row.kind,
-        scopes=frozenset(row.scope.split()),
-        jwks=row.jwks,
-        state=row.state,
-        binding=row.binding,
-    )
-
-
 def add_client(connection: Connection, new: Client, now: int) -> None:
     """Keep a new client, `created` at `now` (milliseconds UTC).
 
@@ -73,3 +61,15 @@ def clients(connection: Connection) -> list[Client]:
     """All client records, ended ones too, by party and id."""
     rows = connection.execute(select(client).order_by(client.c.party, client.c.client_id))
     return [_client(row) for row in rows]
+
+
+def _client(row: Row[Any]) -> Client:
+    return Client(
+        client_id=row.client_id,
+        party=row.party,
+        kind=row.kind,
+        scopes=frozenset(row.scope.split()),
+        jwks=row.jwks,
+        state=row.state,
+        binding=row.binding,
+    )
