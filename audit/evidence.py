@@ -1,6 +1,6 @@
 """The evidence directory: what a gateway writes, and what a download from its URL makes.
 
-    party.json             whose log, and whose keys: {"party": P, "log": {"origin": O, "vkey": V}, "keys": {P: {KID: KEY}}}
+    party.json             {"party": P, "log": {"origin": …, "vkey": …}, "keys": {P: {KID: KEY}}}: whose log, whose keys
     log/checkpoint         its signed head
     log/tile/…             hash tiles and entry bundles, named as in C2SP tlog-tiles
     batches/<provider>/<dataset>/<seq>.ndjson     batch files as their providers signed them, as many as are disclosed

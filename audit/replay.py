@@ -80,32 +80,29 @@ def replay(evidence: Evidence, head: Checkpoint, *, asked: Asked, mark: int = 0)
     """Replay the log under `head`, a verified checkpoint; `mark` is an earlier size whose root is wanted."""
     found = Replay()
     by_entries = Tree(mark)
-    broken, differing = [], []
+    broken: list[Finding] = []
+    about_tiles: list[Finding] = []
     for bundle in _present(evidence, ENTRIES, head.size):
         entries, whole = _read_bundle(evidence, bundle)
         leaves = [leaf_hash(entry) for entry in entries]
         if whole:
             by_entries.add(bundle.start, leaves)
+            about_tiles += _compare_tile(evidence, Tile(0, bundle.index, bundle.width), leaves)
         else:
-            broken.append(bundle)
-        tile = Tile(0, bundle.index, bundle.width)
-        if tile in evidence.tiles and evidence.read_tile(tile) != b"".join(leaves):
-            differing.append(tile)
+            broken.append(_missing(f"{bundle.path} does not hold its entries whole"))
         found.present |= asked.leaves.intersection(leaves)
         _look_into(entries, bundle.start, asked, found)
 
     if by_entries.makes(head):
         found.tree, found.entries_proved = by_entries, True
-        found.tiles = [_altered(f"hash tile {tile.path} is not that of its entries") for tile in differing]
-        found.tiles += _missing_tiles(evidence, head)
+        found.tiles = [*about_tiles, *_missing_tiles(evidence, head)]
     else:
         _ask_the_tiles(evidence, head, mark, found)
         if found.tree is None:
-            found.entries = [_missing(f"{bundle.path} does not hold its entries whole") for bundle in broken]
-            found.entries += _missing_entries(evidence, head)
+            found.entries = [*broken, *_missing_entries(evidence, head)]
             if not found.entries:
                 found.entries = [_altered("the entries do not make the root that was signed")]
-            found.entries += [_altered(f"{tile.path} and the entries contradict each other") for tile in differing]
+            found.tiles += about_tiles
     if found.tree is not None:
         found.tiles += _check_upper_tiles(evidence, found.tree)
     return found
@@ -151,11 +148,23 @@ def _check_upper_tiles(evidence: Evidence, tree: Tree) -> Iterator[Finding]:
         for tile in tiles_of_level(level, len(hashes)):
             if tile not in evidence.tiles:
                 yield _missing(f"hash tile {tile.path} is missing")
-            elif evidence.read_tile(tile) != b"".join(hashes[tile.start : tile.stop]):
-                yield _altered(f"hash tile {tile.path} is not that of its entries")
+            yield from _compare_tile(evidence, tile, hashes[tile.start : tile.stop])
         whole = len(hashes) - len(hashes) % WIDTH
         hashes = [subtree_root(hashes[start : start + WIDTH]) for start in range(0, whole, WIDTH)]
         level += 1
+
+
+def _compare_tile(evidence: Evidence, tile: Tile, hashes: Sequence[bytes]) -> Iterator[Finding]:
+    """A hash tile, if it is there, against the hashes it should hold."""
+    if tile not in evidence.tiles:
+        return
+    data, expected = evidence.read_tile(tile), b"".join(hashes)
+    if data == expected:
+        return
+    if expected.startswith(data):  # a download that broke off is not a forgery
+        yield _missing(f"hash tile {tile.path} is cut short")
+    else:
+        yield _altered(f"hash tile {tile.path} is not that of its entries")
 
 
 def _look_into(entries: Sequence[bytes], start: int, asked: Asked, found: Replay) -> None:

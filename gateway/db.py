@@ -61,7 +61,9 @@ Transaction = Callable[[], AbstractContextManager[WriteSession]]
 
 
 def _sqlite_engine(url: str) -> Engine:
-    engine = create_engine(url, connect_args={"check_same_thread": False, "timeout": _BUSY_TIMEOUT / 1000})
+    arguments = {"check_same_thread": False, "timeout": _BUSY_TIMEOUT / 1000}
+    # A failed statement is written to the log; the records in it must not be.
+    engine = create_engine(url, connect_args=arguments, hide_parameters=True)
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: object) -> None:
@@ -86,4 +88,6 @@ def _sqlite_engine(url: str) -> Engine:
 def _postgres(url: str, pool: int) -> Engine:
     # Pool ≥ worker threads: fewer connections than threads is the known stall of FastAPI services.
     options = f"-c statement_timeout={STATEMENT_TIMEOUT} -c idle_in_transaction_session_timeout={STATEMENT_TIMEOUT}"
-    return create_engine(url, pool_size=pool, max_overflow=8, pool_pre_ping=True, connect_args={"options": options})
+    return create_engine(
+        url, pool_size=pool, max_overflow=8, pool_pre_ping=True, connect_args={"options": options}, hide_parameters=True
+    )

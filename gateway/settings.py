@@ -242,14 +242,7 @@ class Settings(BaseSettings):
         """
         if self.key_passphrase_file is None:
             return self.key_passphrase.get_secret_value().encode() if self.key_passphrase else None
-        where = ["/key_passphrase_file"]
-        try:
-            line = self.key_passphrase_file.read_bytes().partition(b"\n")[0].rstrip(b"\r")
-        except OSError as error:
-            raise SettingsError(f"the passphrase file cannot be read: {error.strerror}", pointers=where) from error
-        if len(line) < _PASSPHRASE:
-            raise SettingsError(f"the passphrase file's first line has less than {_PASSPHRASE} bytes", pointers=where)
-        return line
+        return read_passphrase(self.key_passphrase_file)
 
 
 class Setting(NamedTuple):
@@ -288,6 +281,22 @@ def load_settings(home: Path) -> Settings:
         detail = "; ".join(f"{'.'.join(place)}: {fault}" for place, fault in faults)
         raise SettingsError(detail, pointers=["/" + "/".join(place) for place, _ in faults])
     return settings
+
+
+def read_passphrase(path: Path) -> bytes:
+    """What private keys are encrypted under: the first line of the file at `path`.
+
+    Raises:
+        SettingsError: it cannot be read, or its first line is too short.
+    """
+    where = ["/key_passphrase_file"]
+    try:
+        line = path.read_bytes().partition(b"\n")[0].rstrip(b"\r")
+    except OSError as error:
+        raise SettingsError(f"the passphrase file cannot be read: {error.strerror}", pointers=where) from error
+    if len(line) < _PASSPHRASE:
+        raise SettingsError(f"the passphrase file's first line has less than {_PASSPHRASE} bytes", pointers=where)
+    return line
 
 
 def describe() -> list[Setting]:

@@ -37,6 +37,7 @@ class Signals:
         self.logged = Signal()  # entries wait to be sequenced
         self.arrived = Signal()  # something that held records may wait for is here
         self.partners = Signal()  # somebody was registered
+        self.tidy = Signal()  # sent at the end alone: what is out of date can wait
 
     def all(self) -> tuple[Signal, ...]:
-        return self.queued, self.published, self.logged, self.arrived, self.partners
+        return self.queued, self.published, self.logged, self.arrived, self.partners, self.tidy

@@ -22,12 +22,14 @@ from gateway.sync.links import Links
 from gateway.sync.pull import Puller, pull_once
 from gateway.sync.push import push_due
 from partners.directory import find_party, parties
+from partners.oauth.replay import forget_expired
 from schemas.errors import SharingError
 from schemas.times import now_millis
 
 log = structlog.get_logger()
 
 IDLE = 1.0  # seconds after which every duty looks for itself, whatever signals it missed
+_TIDY = 60.0  # seconds
 _AFTER_FAULT = 1.0  # seconds
 _PATIENCE = 3.0  # seconds a stop waits for steps under way; what it cuts off is as safe as a crash
 
@@ -56,6 +58,7 @@ class Duties:
         self._run("publish", gateway.signals.queued, self._publish)
         self._run("release", gateway.signals.arrived, self._release)
         self._run("partners", gateway.signals.partners, self._meet_partners)
+        self._run("tidy", gateway.signals.tidy, self._tidy, every=_TIDY)
 
     def stop(self) -> None:
         """End all duties. One that waits for a partner's answer is left behind: it would find nothing to do."""
@@ -67,14 +70,14 @@ class Duties:
             thread.join(timeout=max(0.0, end - time.monotonic()))
         self._links.close()
 
-    def _run(self, name: str, wake: Signal | None, step: Callable[[], None]) -> None:
-        """Repeat `step` in a thread: whenever `wake` is sent and every second; without `wake`, again at once."""
+    def _run(self, name: str, wake: Signal | None, step: Callable[[], None], *, every: float = IDLE) -> None:
+        """Repeat `step` in a thread: whenever `wake` is sent and `every` so often; without `wake`, again at once."""
 
         def loop() -> None:
             seen = 0
             while not self._stopping.is_set():
                 self._attempt(name, step)
-                seen = wake.wait(seen, IDLE) if wake else 0
+                seen = wake.wait(seen, every) if wake else 0
 
         thread = threading.Thread(target=loop, name=name, daemon=True)
         self._threads.append(thread)
@@ -101,6 +104,11 @@ class Duties:
 
     def _release(self) -> None:
         release_arrived(self._gateway, now=now_millis())
+
+    def _tidy(self) -> None:
+        """Forget assertions and proofs that nobody could use again anyway."""
+        with self._gateway.database.write() as session:
+            forget_expired(session, now_millis())
 
     def _meet_partners(self) -> None:
         """A puller and a pusher for every active partner that has none yet."""

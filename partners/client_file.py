@@ -2,9 +2,9 @@
 
     {"url": "https://…", "ca": "ca.pem", "client_id": "…", "key": "station.pem", "scope": "records:submit"}
 
-`key` names a PEM file, relative to the client file; so does `ca`, which may also be the certificates themselves, so that
-two files are enough to carry to another machine. The private key is made where the client is and never leaves it but by
-hand; the gateway keeps the public half.
+`key` names a PEM file, relative to the client file; so does `ca`, which may also be the certificates themselves, so
+that two files are enough to carry to another machine. The private key never leaves the client but by hand; the gateway
+keeps the public half.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ which is a person's to look at, and can be opened again.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, and_, func, insert, select, update
@@ -143,6 +144,13 @@ def receipt_token(session: Connection, receipt_hash: str, *, party: str, home: s
     return row.token if row is not None and party in (row.party, home) else None
 
 
+def every_receipt(session: Connection) -> Iterator[tuple[str, str]]:
+    """Hash and compact JWS of every receipt, given and got, read a few at a time."""
+    query = select(receipt.c.hash, receipt.c.token).order_by(receipt.c.hash).execution_options(yield_per=200)
+    for row in session.execute(query):
+        yield row.hash, row.token
+
+
 def report_of(session: Connection, receipt_hash: str) -> tuple[str, bytes] | None:
     """The other party and the line report of a receipt we gave."""
     query = select(receipt.c.party, receipt.c.report).where(receipt.c.hash == receipt_hash)
@@ -156,6 +164,12 @@ def delivery_counts(session: Connection) -> dict[tuple[str, str], int]:
         delivery.c.recipient, delivery.c.state
     )
     return {(row[0], row[1]): row[2] for row in session.execute(query)}
+
+
+def pending_receipts(session: Connection) -> dict[str, int]:
+    """How many receipts of ours each party does not have yet."""
+    query = select(receipt.c.party, func.count()).where(receipt.c.state == "pending").group_by(receipt.c.party)
+    return {row[0]: row[1] for row in session.execute(query)}
 
 
 def receipt_counts(session: Connection) -> dict[str, int]:

@@ -56,8 +56,7 @@ class Party:
     @property
     def manifest_keys(self) -> dict[str, Ed25519PublicKey]:
         """Present and retired manifest keys by `kid`; how far a retired one vouches, `document.retired` says."""
-        retired = (old.key for old in self.document.retired.manifest)
-        return {jwk.kid: jwk.public for jwk in (*self.document.keys.manifest, *retired)}
+        return self.document.manifest_keys
 
     @property
     def log_vkey(self) -> str:

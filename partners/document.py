@@ -171,6 +171,12 @@ class PartyDocument(msgspec.Struct, frozen=True, kw_only=True):
     def fingerprint(self) -> str:
         return fingerprint(self.identity.public)
 
+    @property
+    def manifest_keys(self) -> dict[str, Ed25519PublicKey]:
+        """Present and retired manifest keys by `kid`; how far a retired one vouches, `retired` says."""
+        retired = (old.key for old in self.retired.manifest)
+        return {jwk.kid: jwk.public for jwk in (*self.keys.manifest, *retired)}
+
     def expired(self, now: int) -> bool:
         """Whether an alarm is due at `now` (ms UTC); an expired document goes on being used."""
         return now >= to_millis(self.expires)

@@ -17,13 +17,15 @@ from dataclasses import dataclass
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from schemas import jws
-from schemas.errors import BatchError, SignatureError
+from schemas.errors import BatchError, RecordError, SignatureError
+from schemas.times import to_millis
 
 MEDIA_TYPE = "application/vnd.taipu.batch+ndjson"
 MANIFEST_TYPE = "taipu-batch+jws"
 SCHEMA_VERSION = "1.0"
 MAX_RECORDS = 10_000  # lines
 MAX_BYTES = 16 * 1024 * 1024  # of record lines, uncompressed
+MAX_SEQ = 2**53 - 1  # the largest integer that every reader of JSON understands alike
 MAX_FILE = MAX_BYTES + jws.MAX_TOKEN + 16
 
 _MEMBERS: dict[str, type] = {
@@ -194,8 +196,13 @@ def _manifest(payload: Mapping[str, object]) -> Manifest:
         raise BatchError("not a version 1 manifest", pointers=[f"/{name}" for name in wrong])
     values = {name: payload[name] for name in _MEMBERS if name not in ("v", "from", "to")}
     manifest = Manifest(first=payload["from"], last=payload["to"], **values)  # type: ignore[arg-type]
-    if manifest.seq < 1 or not 0 <= manifest.count <= MAX_RECORDS or not 0 <= manifest.bytes <= MAX_BYTES:
+    in_bounds = 1 <= manifest.seq <= MAX_SEQ and 0 <= manifest.count <= MAX_RECORDS and 0 <= manifest.bytes <= MAX_BYTES
+    if not in_bounds:
         raise BatchError("the manifest's numbers are out of bounds", pointers=["/seq", "/count", "/bytes"])
+    try:
+        to_millis(manifest.created)
+    except RecordError as error:
+        raise BatchError(error.detail, pointers=["/created"]) from error
     return manifest
 
 

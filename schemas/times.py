@@ -16,7 +16,8 @@ from schemas.errors import RecordError
 BEIJING = timezone(timedelta(hours=8))
 DAY = 86_400_000  # ms
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_TEXT = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,3}))?(Z|[+-]\d\d:\d\d)", re.ASCII)
+# Years 1800 to 2999: nothing was measured before, and every offset and duration stays within what `datetime` holds.
+_TEXT = re.compile(r"((?:1[89]|2\d)\d\d)-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,3}))?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
 
 @lru_cache(maxsize=65_536)  # a station's packet repeats one instant for every factor
@@ -24,7 +25,8 @@ def to_millis(text: str) -> int:
     """Milliseconds since 1970-01-01T00:00Z of an RFC 3339 `text`.
 
     Raises:
-        RecordError: `record.time-invalid`: no offset, finer than a millisecond, or no such instant.
+        RecordError: `record.time-invalid`: no offset, finer than a millisecond, no such instant, or beyond the years
+            1800 to 2999.
     """
     match = _TEXT.fullmatch(text)
     try:

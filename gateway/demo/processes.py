@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import httpx
 
 from gateway.demo.errors import DemoError
 from gateway.demo.network import Member
-from gateway.settings import ENV_PREFIX
 
 LOG_FILE = "gateway.log"  # what a gateway's process writes, in its home
 READY_WITHIN = 60.0  # seconds; an ordinary start takes two or three
@@ -34,16 +33,31 @@ class Node:
         return self.process.poll() is None
 
 
+@contextmanager
+def running(members: Sequence[Member]) -> Iterator[list[Node]]:
+    """The members' gateways, answering; stopped at the end of the block, with whatever node has taken a place in it.
+
+    Raises:
+        DemoError: one of them did not start.
+    """
+    nodes: list[Node] = []
+    try:
+        nodes += (start(member) for member in members)
+        wait_ready(nodes)
+        yield nodes
+    finally:
+        stop(nodes)
+
+
 def start(member: Member) -> Node:
     """Start the gateway of `member`. It ends when this process does, however that ends.
 
     A session of its own: Ctrl-C in the terminal reaches us alone, and we stop the gateways in order.
     """
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(ENV_PREFIX)}
     with (member.home / LOG_FILE).open("ab") as output:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
             [sys.executable, "-m", "gateway.demo.node", str(member.home)],
-            stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT, env=environment, start_new_session=True,
+            stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
     return Node(member, process)
 
@@ -61,7 +75,7 @@ def wait_ready(nodes: Sequence[Node]) -> None:
         with httpx.Client(verify=context, trust_env=False) as client:
             while not _is_healthy(client, member.console):
                 if not node.alive:
-                    raise DemoError(f"the gateway of {member.party} ended at once. Its last words:\n{last_words(member)}")
+                    raise DemoError(f"the gateway of {member.party} ended. Its last words:\n{last_words(member)}")
                 if time.monotonic() > deadline:
                     raise DemoError(f"the gateway of {member.party} does not answer at {member.console}")
                 time.sleep(_LOOK)

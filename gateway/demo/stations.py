@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import blake2b
 
-from schemas.devices import Device, DeviceFactor
+from schemas.devices import Device, DeviceFactor, Profile
 from schemas.hj212 import encode_packet, measurement
 from schemas.records import Observation, Site
 from schemas.records.site import Name, Position
@@ -22,7 +22,7 @@ from schemas.times import BEIJING, DAY, beijing_text
 MINUTE = 60_000  # ms
 HOUR = 60 * MINUTE
 ANTIMONY = "w20004"
-PROFILE = "hj212-2017"
+PROFILE: Profile = "hj212-2017"
 SIMULATED = "Taipu demonstration: simulated station, simulated data 演示用模拟站，模拟数据"
 _SENT_AFTER = 4_000  # ms after the end of its minute a logger sends a packet
 

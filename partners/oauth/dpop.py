@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from joserfc.jwk import ECKey
@@ -23,7 +23,7 @@ from schemas.jws import b64encode
 
 PROOF_TYPE = "dpop+jwt"
 
-Headers = Iterable[tuple[str, str]]
+Headers = Sequence[tuple[str, str]]
 """Header fields of a request in any case and order, one pair for each field line."""
 
 _DEFAULT_PORTS = {"https": 443, "http": 80}

@@ -105,7 +105,6 @@ def authenticate(
         ClientInactiveError: the client has been suspended or ended.
         LimitError: the proof cannot be remembered now.
     """
-    headers = tuple(headers)
     text = _read_authorization(headers)
     token = tokens.open(text, now)
     client = load_client(token.client_id)

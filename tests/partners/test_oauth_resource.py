@@ -177,6 +177,7 @@ def test_a_proof_for_one_token_is_none_for_another_of_the_same_key(world: World)
         pytest.param("Basic d3VqaWFuZzpz", "token.invalid", "invalid_request", id="another scheme"),
         pytest.param("DPoP", "token.invalid", "invalid_token", id="no token"),
         pytest.param("DPoP é", "token.invalid", "invalid_token", id="no ASCII"),
+        pytest.param("DPoP \ud800", "token.invalid", "invalid_token", id="half a character"),
         pytest.param("DPoP a b", "token.invalid", "invalid_token", id="two tokens"),
     ],
 )

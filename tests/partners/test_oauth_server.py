@@ -18,7 +18,7 @@ from sqlalchemy import create_engine
 from partners.errors import RegistrationError
 from partners.oauth.clients import Client
 from partners.oauth.metadata import authorization_server_metadata
-from partners.oauth.replay import MemoryReplay
+from partners.oauth.replay import MemoryReplay, forget_expired
 from partners.oauth.server import MAX_BODY, TokenEndpoint
 from partners.oauth.store import add_client
 from schemas.errors import SignatureError
@@ -102,6 +102,7 @@ TIMES: dict[str, tuple[dict[str, object], bool]] = {
     "iat and nbf 10 s ahead": ({"iat": SECOND + 10, "nbf": SECOND + 10}, True),
     "iat 61 s ahead": ({"iat": SECOND + 61}, False),
     "nbf 61 s ahead": ({"nbf": SECOND + 61}, False),
+    "iat as truth": ({"iat": True}, False),
     "no iat": ({"iat": None}, True),
     "exp in an hour": ({"exp": SECOND + 3600}, True),
     "exp with parts of a second": ({"exp": SECOND + 59.5}, True),
@@ -148,6 +149,7 @@ WRONG: dict[str, dict[str, object]] = {
     "jti that is no text": {"jti": 5},
     "jti too long": {"jti": "j" * 257},
     "jti that no database takes": {"jti": "a\0b"},
+    "more claims than we read": {"padding": "x" * 8192},
 }
 
 
@@ -232,6 +234,8 @@ def test_an_assertion_stays_used_for_as_long_as_it_is_valid(world: World) -> Non
     assertion = world.assertion(exp=SECOND + 3600)
     assert world.ask(assertion).status == 200
     later = NOW + 3_650_000
+    with world.engine.begin() as connection:
+        assert forget_expired(connection, later) == 0
     proof = world.proof(iat=later // 1000)
     assert error_of(world.ask(assertion, proof=proof, now=later)) == "invalid_client"
 

@@ -1,0 +1,46 @@
+"""`taipu device`: registered data loggers, which turn a packet's MN and codes into sites, factors and units."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from gateway import registry
+from gateway.cli.at_home import HomeOption, JsonOption, opened
+from gateway.cli.terminal import read_input, say, say_json, say_table
+from gateway.ingest.devices import devices_of
+from schemas.devices import MAX_DOCUMENT
+from schemas.times import now_millis
+
+app = typer.Typer(help="Registered HJ 212 data loggers.", no_args_is_help=True)
+
+
+@app.command("add")
+def add(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Devices in YAML or JSON; - reads standard input.")],
+    home: HomeOption = Path(),
+) -> None:
+    """Register data loggers; one with a known MN takes the place of the earlier registration.
+
+    A running gateway takes in what was held for them within a second or so.
+    """
+    document = read_input(file, MAX_DOCUMENT)
+    with opened(home) as gateway:
+        devices = registry.bring_devices(gateway, document, now=now_millis())
+    for device in devices:
+        say(f"{device.mn} is {device.site}, {device.profile}, {len(device.factors)} factors")
+
+
+@app.command("list")
+def list_devices(home: HomeOption = Path(), *, as_json: JsonOption = False) -> None:
+    """Every registered data logger."""
+    with opened(home) as gateway, gateway.database.read() as session:
+        devices = sorted(devices_of(session).values(), key=lambda device: device.mn)
+    if as_json:
+        say_json({"devices": msgspec.to_builtins(devices)})
+        return
+    rows = [(one.mn, one.site, one.profile, one.minute, " ".join(one.factors)) for one in devices]
+    say_table(("MN", "SITE", "PROFILE", "MINUTE DATA", "CODES"), rows)
