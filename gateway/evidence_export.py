@@ -136,7 +136,8 @@ def _fetch_batches(client: PartnerClient, directory: Path, head: RemoteHead) -> 
         page = client.feed_page(head.provider, head.dataset, after=after)
         if not page:
             return
-        for after, frame in enumerate(page, after + 1):
+        for frame in page:
+            after += 1
             _write(folder / f"{after}.ndjson", feeds.from_frame(frame))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -28,19 +29,20 @@ class Check:
 def check_health(gateway: Gateway) -> list[Check]:
     """Sign, write and log, tried now."""
     return [
-        _tried("sign", lambda: _sign(gateway)),
-        _tried("write", lambda: _write(gateway)),
-        _tried("log", lambda: _log(gateway)),
-        _tried("publish", lambda: _allowed(gateway)),
+        tried("sign", lambda: _sign(gateway)),
+        tried("write", lambda: _write(gateway)),
+        tried("log", lambda: _log(gateway)),
+        tried("publish", lambda: _allowed(gateway)),
     ]
 
 
-def _tried(name: str, attempt: Callable[[], str]) -> Check:
+def tried(name: str, attempt: Callable[[], str]) -> Check:
+    """What came of `attempt`, which returns a few words or raises."""
     try:
         return Check(name, ok=True, text=attempt())
     except SharingError as error:
         return Check(name, ok=False, text=error.diagnostics())
-    except (SQLAlchemyError, OSError) as error:
+    except (SQLAlchemyError, sqlite3.Error, OSError) as error:
         return Check(name, ok=False, text=type(error).__name__)
 
 

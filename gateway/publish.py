@@ -67,14 +67,32 @@ class Publisher:
         """
         pinned = self._heads.feed_heads(self._home)
         with self._database.read() as session:
-            held = {head.dataset: head for head in feeds.heads_of(session, self._home)}
-            behind = [name for name, (seq, _) in pinned.items() if name not in held or held[name].seq < seq]
-            if behind:
-                raise RolledBackError(f"the database is behind what was given out of {', '.join(sorted(behind))}")
+            held = self._not_behind(session, pinned)
             for name in held:
                 last = pinned[name][0] if name in pinned else 0
                 for seq, manifest in feeds.manifests(session, self._home, name, after=max(last - 1, 0)):
                     self._heads.pin_feed(self._home, name, seq, manifest)
+
+    def check_pinned(self) -> int:
+        """How many feeds are pinned, all of them as the database has them; changes nothing.
+
+        Raises:
+            RolledBackError: as `recover`, or the database holds another batch for a number that was given out.
+        """
+        pinned = self._heads.feed_heads(self._home)
+        with self._database.read() as session:
+            self._not_behind(session, pinned)
+            for name, (seq, manifest) in pinned.items():
+                if next(feeds.manifests(session, self._home, name, after=seq - 1)) != (seq, manifest):
+                    raise RolledBackError(f"batch {seq} of {name} is not the one that was given out")
+        return len(pinned)
+
+    def _not_behind(self, session: ReadSession, pinned: dict[str, tuple[int, str]]) -> dict[str, FeedHead]:
+        held = {head.dataset: head for head in feeds.heads_of(session, self._home)}
+        behind = [name for name, (seq, _) in pinned.items() if name not in held or held[name].seq < seq]
+        if behind:
+            raise RolledBackError(f"the database is behind what was given out of {', '.join(sorted(behind))}")
+        return held
 
     def publish_due(self, *, now: int) -> list[Batch]:
         """Publish every dataset whose oldest waiting record has waited its `linger`. `now` in ms UTC."""

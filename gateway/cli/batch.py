@@ -55,7 +55,7 @@ class Keys:
 
 @app.command("verify")
 def verify(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A batch file, or zstd frames of some; - reads standard input.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A batch file, or zstd frames; - reads standard input.")],
     keys: Annotated[
         Path, typer.Option(metavar="FILE", help="The provider's party document, or JSON {kid: base64url key}.")
     ],

@@ -15,7 +15,7 @@ from partners.client_file import create_client_key
 from partners.oauth.clients import Client
 from partners.oauth.keys import MAX_KEY_SET
 from partners.oauth.store import clients
-from partners.principal import SCOPES, ClientKind
+from partners.principal import SCOPES
 from schemas.times import now_millis
 
 app = typer.Typer(help="OAuth clients of this gateway.", no_args_is_help=True)
@@ -53,7 +53,7 @@ def add(
     with opened(home) as gateway:
         keys = read_text(jwks, MAX_KEY_SET) if jwks else create_client_key(cast("Path", key_out))
         try:
-            client = Client(client_id, party, cast("ClientKind", kind.value), scopes, keys)
+            client = Client(client_id, party, kind.value, scopes, keys)
             registry.register_client(gateway, client, now=now_millis())
         except Exception:
             if key_out:

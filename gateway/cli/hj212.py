@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from gateway.cli.at_home import JsonOption
 from gateway.cli.exits import ExitCode
 from gateway.cli.terminal import finish, read_input, say, tell
 from schemas.devices import MAX_DOCUMENT, Device, parse_devices

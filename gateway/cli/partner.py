@@ -9,7 +9,7 @@ import typer
 
 from gateway import registry
 from gateway.cli.at_home import HomeOption, JsonOption, opened
-from gateway.cli.terminal import InputError, read_text, say, say_json, say_table, tell
+from gateway.cli.terminal import InputError, read_text, say, say_json, say_members, say_table, tell
 from gateway.home import open_home
 from partners.client import PartnerClient
 from partners.directory import parties
@@ -38,14 +38,14 @@ def show(
     elif as_json:
         say_json(_as_json(own))
     else:
-        say_table(("", ""), [(name.replace("_", " "), value) for name, value in _as_json(own).items()])
+        say_members(_as_json(own))
 
 
 @app.command("add")
 def add(
     source: Annotated[str, typer.Argument(metavar="FILE_OR_URL", help="The party document, or the gateway's address.")],
     fingerprint: Annotated[
-        str | None, typer.Option(help="The fingerprint as the other administrator read it out.", metavar="'XXXX XXXX …'")
+        str | None, typer.Option(metavar="HEX", help="The fingerprint as the other administrator read it out.")
     ] = None,
     ca: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Authorities to trust there, in place of the document's own.")
@@ -65,8 +65,9 @@ def add(
         _compare(document, no_input=no_input)
     with opened(home) as gateway:
         party = registry.add_partner(
-            gateway, token, url=url or document.issuer, ca_pem=ca_pem, fingerprint=document.fingerprint, now=now_millis()
-        )
+            gateway, token, url=url or document.issuer, ca_pem=ca_pem, fingerprint=document.fingerprint,
+            now=now_millis(),
+        )  # fmt: skip
     say(f"{party.code} ({party.document.names.zh}, {party.document.names.en}) is a partner, at {party.url}")
 
 
@@ -106,8 +107,8 @@ def _compare(document: PartyDocument, *, no_input: bool) -> None:
 def _as_json(document: PartyDocument) -> dict[str, Any]:
     return {
         "party": document.party,
-        "name_zh": document.names.zh,
-        "name_en": document.names.en,
+        "name": document.names.zh,
+        "name_in_english": document.names.en,
         "fingerprint": document.fingerprint,
         "issuer": document.issuer,
         "log": document.log.origin,

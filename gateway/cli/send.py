@@ -41,18 +41,18 @@ _SUFFIXES = {
 
 def send(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The records; - reads standard input.")],
-    client: Annotated[Path, typer.Option(metavar="CLIENT.json", help="The client file that `taipu client add` printed.")],
-    url: Annotated[str | None, typer.Option(metavar="URL", help="The gateway, where it is not the client file's.")] = None,
-    kind: Annotated[Format | None, typer.Option("--type", help="What the file is, where its name does not say.")] = None,
+    client: Annotated[Path, typer.Option(metavar="CLIENT.json", help="What `taipu client add` printed.")],
+    url: Annotated[str | None, typer.Option(metavar="URL", help="Another address than the client file's.")] = None,
+    kind: Annotated[Format | None, typer.Option("--type", help="What it is, where its name does not say.")] = None,
     receipt: Annotated[Path | None, typer.Option(metavar="FILE", help="Keep the signed receipt here.")] = None,
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only report; nothing is kept.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Hand in records over HTTPS: counts, a line for each place that was not simply taken, and a signed receipt.
+    """Hand in records over HTTPS, as a station platform does.
 
-    NDJSON (.ndjson, .jsonl), a JSON array (.json) or HJ 212 packets (.hj212, .txt). Sending the same bytes again is
-    harmless.
+    Takes NDJSON (.ndjson, .jsonl), a JSON array (.json) or HJ 212 packets (.hj212, .txt). Prints counts, and a line
+    for each place that was not simply taken. Sending the same bytes again is harmless.
     """
     kind = kind or _SUFFIXES.get(file.suffix.lower())
     if kind is None:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 from pydantic import SecretStr
+from sqlalchemy import make_url
 
 from gateway import registry
 from gateway.cli.at_home import HomeArgument, HomeOption, JsonOption
@@ -64,7 +65,7 @@ def init(
 
 
 def serve(home: HomeArgument = Path()) -> None:
-    """Serve partners and the console over TLS, and exchange with partners, until told to stop."""
+    """Serve partners and people over TLS, and exchange with partners, until told to stop."""
     from gateway.logging import configure_logging
     from gateway.server import serve as serve_home
 
@@ -105,6 +106,8 @@ def _value(settings: Settings, name: str) -> str:
     value: object = settings
     for part in name.split("."):
         value = getattr(value, part)
+    if name == "database_url":
+        return make_url(settings.database_url.get_secret_value()).render_as_string(hide_password=True)
     return "(not shown)" if isinstance(value, SecretStr) else "" if value is None else str(value)
 
 

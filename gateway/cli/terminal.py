@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,13 @@ def say_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         table.add_row(*(Text(printable("" if cell is None else str(cell))) for cell in row))
     width = None if sys.stdout.isatty() else _PIPE_WIDTH
     Console(width=width, highlight=False).print(table, soft_wrap=False)
+
+
+def say_members(members: Mapping[str, object]) -> None:
+    """The members of one thing, each on a line after its name."""
+    width = max(map(len, members))
+    for name, value in members.items():
+        say(f"{name.replace('_', ' ').ljust(width)}  {value}")
 
 
 def tell(text: str) -> None:

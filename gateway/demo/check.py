@@ -33,6 +33,7 @@ from gateway.home import open_home
 from gateway.ingest.devices import register_devices
 from gateway.service import Gateway
 from gateway.store import tables
+from gateway.store.evidence import evidence_counts
 from partners.client import PartnerClient
 from partners.tables import delivery, receipt
 from schemas.times import now_millis
@@ -179,16 +180,17 @@ def _judge(root: Path, members: list[Member], works: list[Workload], tell: Tell)
     """The figures for the JSON line, and everything that is wrong."""
     expected = {revision: record for work in works for revision, record in work.expected.items()}
     with _opened(members) as gateways:
-        stores, doubled = {}, 0
+        stores, doubled, strange = {}, 0, list[str]()
         for party, gateway in gateways.items():
             with gateway.database.read() as session:
                 stores[party], twice = read_store(session)
+                strange += (f"{party} keeps evidence against {code}" for code in evidence_counts(session))
             doubled += twice
         tell("stores read; comparing record by record")
         compared = compare(expected, stores)
         tell("verifying batches, receipts and logs")
         proofs = verify_all(gateways, root)
-    problems = [*compared.problems, *proofs.problems]
+    problems = [*compared.problems, *proofs.problems, *strange]
     if doubled:
         problems.append(f"{doubled} revisions are held twice")
     result = {

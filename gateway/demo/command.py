@@ -54,7 +54,7 @@ def run(*, check: bool, keep: Path | None) -> int:
                 return run_check(root, OBSERVATIONS, server=server, tell=lambda text: errors.out(text, highlight=False))
             _run_live(screen, root, server)
     except KeyboardInterrupt:
-        errors.out("The demonstration has ended; its gateways have stopped.", highlight=False)
+        errors.out("\nThe demonstration has ended; its gateways have stopped.", highlight=False)
         return 1 if check else 0
     return 0
 

@@ -31,7 +31,7 @@ from schemas.times import now_millis
 SIMULATED = "All data are simulated. 所有数据均为模拟数据。"
 _LOOK = 1.0  # seconds
 _SHARE = 10  # one part in so many of the time is spent counting
-_COLUMNS = ("records in", "batches out", "received", "receipts got", "receipts given", "log entries", "lag")
+_COLUMNS = ("records in", "batches out", "received", "receipts in / out", "log entries", "lag")
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def addresses(members: Sequence[Member]) -> str:
     lines = [SIMULATED]
     for member in members:
         lines += [
-            _name(member.party),
+            f"{_name(member.party)} {member.party}",
             f"  {member.console}/healthz, /metrics, /openapi.json for people; certificate authority {member.ca}",
             f"  {member.url} for partners and clients",
         ]
@@ -84,7 +84,7 @@ def addresses(members: Sequence[Member]) -> str:
 def draw(figures: Mapping[str, Figures | None], activity: str) -> Table:
     """The table; a party without figures is down."""
     table = Table(title="Taipu demonstration, simulated data 演示（模拟数据）", caption=activity)
-    table.add_column("district")
+    table.add_column("district", no_wrap=True)
     for column in _COLUMNS:
         table.add_column(column, justify="right")
     for party, shown in figures.items():
@@ -116,10 +116,16 @@ def _figures(database: Database, node: Node) -> Figures | None:
 
 
 def _cells(figures: Figures) -> list[str]:
-    counts = list(vars(figures).values())[:-1]
-    return [*(f"{count:,}" for count in counts), f"{figures.lag:.1f} s"]
+    return [
+        f"{figures.records_in:,}",
+        f"{figures.batches_out:,}",
+        f"{figures.received:,}",
+        f"{figures.receipts_got:,} / {figures.receipts_given:,}",
+        f"{figures.log_entries:,}",
+        f"{figures.lag:.1f} s",
+    ]
 
 
 def _name(party: str) -> str:
     district = find_district(party)
-    return f"{district.name_zh} {district.name_en} {party}" if district else party
+    return f"{district.name_en.split()[0]} {district.name_zh}" if district else party

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from gateway.home import open_home
+from gateway.logging import configure_logging
 from gateway.server import serve
 
 _GRACE = 10  # seconds to stop by itself
@@ -28,4 +29,6 @@ def _end_with_parent() -> None:
 
 if __name__ == "__main__":
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    serve(open_home(Path(sys.argv[1])))
+    home = open_home(Path(sys.argv[1]))
+    configure_logging(home.settings)
+    serve(home)

@@ -42,7 +42,7 @@ def running(members: Sequence[Member]) -> Iterator[list[Node]]:
     """
     nodes: list[Node] = []
     try:
-        nodes += (start(member) for member in members)
+        nodes += (start(member) for member in members)  # one by one: where one fails, those before it are stopped
         wait_ready(nodes)
         yield nodes
     finally:

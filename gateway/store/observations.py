@@ -175,7 +175,8 @@ def _take(session: WriteSession, rows: Sequence[Row], act_id: int, taken: Taken,
             again.append(position)
     positions = list(first.values()) if again else range(len(rows))
     _load_stage(session, [(position, *rows[position]) for position in positions])
-    inserted = session.execute(_insert_new(session, act_id)).rowcount
+    # PostgreSQL's count of an INSERT is lost unless it is asked for, and then every row would be looked for again.
+    inserted = session.execute(_insert_new(session, act_id), execution_options={"preserve_rowcount": True}).rowcount
     met: set[int] = set()
     if inserted < len(positions):
         for position, *old in session.execute(_existing(session, act_id)).all():

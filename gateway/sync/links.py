@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from gateway.service import Gateway
 from partners import tables
@@ -56,6 +57,21 @@ class Links:
 def gateway_client_id(party: str) -> str:
     """The client_id under which a party's gateway is registered at its partners."""
     return f"{party}-gateway"
+
+
+@dataclass(frozen=True)
+class Contact:
+    """When (ms UTC) a call of ours to a party last went well and last failed, and why: empty after a success."""
+
+    succeeded: int | None = None
+    failed: int | None = None
+    error: str = ""
+
+
+def contacts(session: Connection) -> dict[str, Contact]:
+    """How the last calls went, by party; a party that was never called is not there."""
+    rows = session.execute(select(tables.contact))
+    return {row.party: Contact(row.succeeded, row.failed, row.error) for row in rows}
 
 
 def note_contact(session: Connection, party: str, *, now: int, error: str = "") -> None:

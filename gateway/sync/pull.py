@@ -72,7 +72,7 @@ class Puller:
 
     def _follow(self, party: Party, client: PartnerClient, head: RemoteHead) -> int:
         """Take everything between our cursor and the partner's head of one feed."""
-        taken = 0
+        taken, moved = 0, False
         while True:
             now = now_millis()
             with self.gateway.database.read() as session:
@@ -81,7 +81,8 @@ class Puller:
             if held.stopped or (found is not None and found[1].mode == "push"):
                 return taken
             if held.seq >= head.seq:
-                if held.seq > head.seq or held.manifest != head.manifest:
+                # Pages may bring more than the head told of; only what was held before it can contradict it.
+                if not moved and (held.seq > head.seq or held.manifest != head.manifest):
                     self._report_set_back(head, held, now)
                 return taken
             for frame in client.feed_page(self.code, head.dataset, after=held.seq):
@@ -92,6 +93,7 @@ class Puller:
             with self.gateway.database.read() as session:
                 if feeds.head(session, self.code, head.dataset).seq == held.seq:
                     return taken  # an empty page: whatever the head said, there is nothing for us
+            moved = True
 
     def _report_set_back(self, head: RemoteHead, held: feeds.FeedHead, now: int) -> None:
         """The partner's head is behind ours, or differs: it was restored from a backup, or shows us another history."""

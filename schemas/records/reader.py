@@ -28,8 +28,8 @@ _encoder = msgspec.json.Encoder()
 _DECIMAL = re.compile(r"-?(?:0|[1-9]\d{0,17})(?:\.\d{1,18})?", re.ASCII)
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}", re.ASCII)
 _TEXT = re.compile(rf"[^\x00-\x1f\x7f]{{0,{MAX_TEXT}}}")  # a database takes no NUL, a person no control characters
-_UNKNOWN_MEMBER = re.compile(r"Object contains unknown field `(.*?)`")
-_PLACE = re.compile(r"(.*) - at `\$(.*)`$")
+_UNKNOWN_MEMBER = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
+_PLACE = re.compile(r"(.*) - at `\$(.*)`", re.DOTALL)
 
 
 def decode_line(line: bytes) -> Observation | Site:
@@ -156,13 +156,14 @@ def _check_identifier(text: str, pointer: str) -> None:
 
 def _explain(message: str) -> RecordError:
     """msgspec's sentence as our error: the member by name, the place as a JSON pointer."""
-    place = _PLACE.match(message)
+    place = _PLACE.fullmatch(message)
     text, path = (place[1], place[2]) if place else (message, "")
     pointer = path.replace(".", "/").replace("[", "/").replace("]", "")
-    unknown = _UNKNOWN_MEMBER.match(text)
+    unknown = _UNKNOWN_MEMBER.fullmatch(text)
     if unknown:
-        name = unknown[1]
-        return RecordError(f"unknown member `{name}`", code="record.member-unknown", pointers=[f"{pointer}/{name}"])
+        name = unknown[1][:MAX_TEXT]
+        where = f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}"  # RFC 6901
+        return RecordError(f"unknown member `{name}`", code="record.member-unknown", pointers=[where])
     if path == ".kind" or "required field `kind`" in text:
         return RecordError(text, code="record.kind-unknown", pointers=["/kind"])
     return RecordError(text, pointers=[pointer or "/"])

@@ -9,4 +9,6 @@ from gateway.home import open_home
 from gateway.server import serve
 
 if __name__ == "__main__":
+    import gc, gateway.app
+    gc.collect(); gc.freeze()
     serve(open_home(Path(sys.argv[1])))

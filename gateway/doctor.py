@@ -1,0 +1,176 @@
+"""What an operator wants to know of a gateway that does not do as it should: every cause tried, one by one.
+
+Can be run beside the running service, and when it does not start. What builds on something that is broken is not tried:
+without keys there is no database to speak of. Changes nothing.
+"""
+
+from __future__ import annotations
+
+import shutil
+import ssl
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+
+from cryptography import x509
+
+from gateway.health import Check, check_health, tried
+from gateway.home import Home
+from gateway.migrations import require_current
+from gateway.registry import own_document
+from gateway.service import Gateway
+from gateway.settings import Settings, load_settings
+from gateway.store import feeds
+from gateway.sync.apply import TOLERATED_SKEW
+from partners.client import PartnerClient
+from partners.directory import Party, parties
+from partners.document import host_of, open_document
+from partners.keys import load_keys
+from schemas.errors import SharingError
+from schemas.times import DAY, beijing_text, now_millis, to_millis
+
+NOTICE = 14 * DAY  # ms before its end that a certificate or document counts as ill
+DISK = 1024 * 1024 * 1024  # bytes that should be free
+
+
+class IllnessError(SharingError):
+    """Something a gateway lives by is not as it should be; `code` says what."""
+
+    code = "doctor.ill"
+
+
+def examine(directory: Path, *, now: int) -> list[Check]:
+    """Everything there is to check at the home `directory`, in order of what builds on what. `now` in ms UTC."""
+    try:
+        settings = load_settings(directory)
+    except SharingError as error:
+        return [Check("settings", ok=False, text=error.diagnostics())]
+    return [
+        Check("settings", ok=True, text=f"party {settings.party} at {settings.url}"),
+        tried("disk", lambda: _check_disk(settings)),
+        tried("certificate", lambda: _check_certificate(settings, now)),
+        *_check_keys(settings, now),
+    ]
+
+
+def _check_disk(settings: Settings) -> str:
+    free = shutil.disk_usage(settings.home).free
+    text = f"{free / DISK:.1f} GiB free"
+    if free < DISK:
+        raise IllnessError(f"{text}; at least 1 GiB is needed", code="disk.full")
+    return text
+
+
+def _check_certificate(settings: Settings, now: int) -> str:
+    """The chain loads with its key, names our host and is within its dates, and so is the authority."""
+    ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
+        settings.tls.certificate, settings.tls.key, settings.passphrase() or b""
+    )
+    server = x509.load_pem_x509_certificate(settings.tls.certificate.read_bytes())
+    host = host_of(settings.url)
+    if host not in _names(server):
+        raise IllnessError(f"the certificate does not name {host}", code="certificate.name")
+    authorities = x509.load_pem_x509_certificates(settings.tls.ca.read_bytes())
+    ends = min(one.not_valid_after_utc for one in (server, *authorities))
+    begins = max(one.not_valid_before_utc for one in (server, *authorities))
+    if _millis(begins) > now:
+        raise IllnessError(f"not valid before {beijing_text(_millis(begins))}", code="certificate.early")
+    return _lasting("certificate", _millis(ends), now)
+
+
+def _check_keys(settings: Settings, now: int) -> Iterator[Check]:
+    try:
+        keys = load_keys(settings.home / "keys", passphrase=settings.passphrase())
+    except SharingError as error:
+        yield Check("keys", ok=False, text=error.diagnostics())
+        return
+    yield Check("keys", ok=True, text="all read" if keys.identity else "all read; the identity key is kept elsewhere")
+    home = Home(settings, keys)
+    yield tried("document", lambda: _check_document(home, now))
+    gateways: list[Gateway] = []
+
+    def check_database() -> str:
+        gateways.append(Gateway(home))
+        require_current(gateways[0].database)
+        return f"{gateways[0].database.engine.dialect.name}, with the schema of this program"
+
+    database = tried("database", check_database)
+    yield database
+    for gateway in gateways:
+        if database.ok:
+            yield from _check_running(gateway, now)
+        gateway.close()
+
+
+def _check_document(home: Home, now: int) -> str:
+    """What partners read of us is what we sign with, and lasts."""
+    document = open_document(own_document(home))
+    if home.keys.manifest.kid not in {key.kid for key in document.keys.manifest}:
+        raise IllnessError("the party document names another manifest key", code="document.stale")
+    return _lasting("document", to_millis(document.expires), now)
+
+
+def _check_running(gateway: Gateway, now: int) -> Iterator[Check]:
+    yield tried("clock", lambda: _check_clock(gateway, now))
+    heads = tried("head store", lambda: _check_heads(gateway))
+    if not heads.ok:
+        gateway.read_only = IllnessError(heads.text, code="gateway.read-only")
+    yield heads
+    yield from check_health(gateway)
+    with gateway.database.read() as session:
+        known = parties(session)
+    for party in known:
+        if party.state == "active":
+            yield tried(f"partner {party.code}", lambda party=party: _check_partner(party))  # type: ignore[misc]
+
+
+def _check_clock(gateway: Gateway, now: int) -> str:
+    """Ours must not be behind what it said when it published last."""
+    with gateway.database.read() as session:
+        newest = max((head.created for head in feeds.heads_of(session, gateway.party)), default=0)
+    if newest > now + TOLERATED_SKEW:
+        raise IllnessError(f"the newest batch was published at {beijing_text(newest)}", code="clock.behind")
+    return beijing_text(now // 1000 * 1000)
+
+
+def _check_heads(gateway: Gateway) -> str:
+    gateway.sequencer.recover()
+    return f"the log and {gateway.publisher.check_pinned()} feeds are as they were given out"
+
+
+def _check_partner(party: Party) -> str:
+    """It answers under its own authority, with a document of the identity we pinned, at about our time."""
+    with PartnerClient(party.url, party.ca_pem) as client:
+        answer = client.get("/.well-known/taipu")
+    now = now_millis()
+    open_document(answer.text.strip(), pinned=party.fingerprint)
+    try:
+        skew = _millis(parsedate_to_datetime(answer.headers["date"])) - now // 1000 * 1000
+    except (KeyError, ValueError, TypeError):
+        return "reached; it does not tell its time"
+    if abs(skew) > TOLERATED_SKEW:
+        raise IllnessError(f"its clock differs from ours by {skew // 1000} s", code="clock.skew")
+    return f"reached; its clock differs from ours by {abs(skew) // 1000} s"
+
+
+def _lasting(what: str, end: int, now: int) -> str:
+    days = (end - now) // DAY
+    if end <= now:
+        raise IllnessError(f"expired at {beijing_text(end)}", code=f"{what}.expired")
+    if end <= now + NOTICE:
+        raise IllnessError(f"expires in {days} days, at {beijing_text(end)}", code=f"{what}.expiring")
+    return f"valid for {days} days"
+
+
+def _names(certificate: x509.Certificate) -> set[str]:
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return set()
+    addresses = names.get_values_for_type(x509.IPAddress)
+    return {*names.get_values_for_type(x509.DNSName), *map(str, addresses)}
+
+
+def _millis(instant: datetime) -> int:
+    return int(instant.astimezone(UTC).timestamp()) * 1000
