@@ -191,6 +191,6 @@ def _require_integrated(connection: Connection, size: int) -> None:
 
 
 def _require_signed(connection: Connection, level: int, index: int, width: int) -> None:
-    reached = head(connection).signed_size >> HEIGHT * level
+    reached = head(connection).signed_size >> HEIGHT * max(level, 0)
     if level < 0 or index < 0 or not 0 < width <= WIDTH or index * WIDTH + width > reached:
         raise TileError("the signed tree has no such tile", code="tile.not-found")

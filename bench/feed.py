@@ -29,7 +29,8 @@ PLAIN = "feed decompressed"
 FILE_FRAMES = "limit: file of those frames"
 FILE_PLAIN = "limit: file, decompressed"
 
-_PATH = f"/v1/feeds/{PROVIDER}/{DATASET}?after=0"
+_PLAIN = 20  # batches of the page that is decompressed: some 38 MiB
+_PATH = f"/v1/feeds/{PROVIDER}/{DATASET}"
 _ACCEPT = {FRAMES: {"Accept": "application/zstd"}, PLAIN: {"Accept": "*/*"}}
 _MIB = 1024 * 1024
 
@@ -49,11 +50,14 @@ def measure_publishing(engines: dict[str, str], folder: Path, *, rounds: int, bo
 
 
 def measure_feed(engine: str, folder: Path, server: str, *, rounds: int, batches: int) -> Measure:
-    """Bytes a second of one page of `batches` batches of 10,000 observations, over HTTPS."""
+    """Bytes a second of one page of `batches` batches of 10,000 observations, over HTTPS; of the last 20 of them where
+    they are decompressed."""
     gateway = make_provider(folder / "feed", new_database(engine, folder, server))
     access = add_access(gateway, "bench-reader", "reader", "feeds:read")
     frames, files = _fill(gateway, batches)
     gateway.close()
+    page = f"{_PATH}?after=0"
+    last = f"{_PATH}?after={max(batches - _PLAIN, 0)}"
     pages = folder / "pages"
     pages.mkdir()
     (pages / "frames").write_bytes(frames)
@@ -67,15 +71,15 @@ def measure_feed(engine: str, folder: Path, server: str, *, rounds: int, batches
         anyone = stack.enter_context(Caller(spare.settings.url, spare.settings.tls.ca.read_text()))
         rates = play(
             {
-                FRAMES: _reading(reader, _PATH, _ACCEPT[FRAMES], len(frames)),
+                FRAMES: _reading(reader, page, _ACCEPT[FRAMES], len(frames)),
                 FILE_FRAMES: _reading(anyone, "/frames", {}, len(frames)),
-                PLAIN: _reading(reader, _PATH, _ACCEPT[PLAIN], len(files)),
+                PLAIN: _reading(reader, last, _ACCEPT[PLAIN], len(files)),
                 FILE_PLAIN: _reading(anyone, "/plain", {}, len(files)),
             },
             rounds,
         )
     ratios = [Ratio(FRAMES, FILE_FRAMES, 0.5), Ratio(PLAIN, FILE_PLAIN)]
-    size = f"one page of {batches} batches: {len(frames) / _MIB:.1f} MiB of frames, {len(files) / _MIB:.1f} MiB of lines"
+    size = f"one page: {len(frames) / _MIB:.1f} MiB of frames in {batches} batches; {len(files) / _MIB:.1f} MiB of lines"
     return Measure(f"Feed served from {engine}", "MiB/s", rates, ratios, [size])
 
 
@@ -103,7 +107,7 @@ def _publishing(gateway: Gateway, bodies: int) -> Contestant:
 
 
 def _fill(gateway: Gateway, batches: int) -> tuple[bytes, bytes]:
-    """Put `batches` batches into the feed, as the publisher would; their frames and their files, each in one piece."""
+    """Put `batches` batches into the feed, as the publisher would; all frames, and the last files, each in one piece."""
     frames, files = [], []
     for batch in make_batches(gateway, batches):
         with gateway.database.write() as session:
@@ -111,7 +115,7 @@ def _fill(gateway: Gateway, batches: int) -> tuple[bytes, bytes]:
         gateway.heads.pin_feed(PROVIDER, DATASET, batch.manifest.seq, batch.hash)
         frames.append(feeds.to_frame(batch.file))
         files.append(batch.file)
-    return b"".join(frames), b"".join(files)
+    return b"".join(frames), b"".join(files[-_PLAIN:])
 
 
 def make_batches(gateway: Gateway, how_many: int, *, after: Batch | None = None, first: int = 0) -> Iterator[Batch]:

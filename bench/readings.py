@@ -1,19 +1,22 @@
 """The observations everybody is given: minute values of 50 water stations and 5 factors, 1,000 to a body.
 
 Body after body goes on in time, so every observation is new and falls where new readings fall: at the end. A body is
-four minutes of the whole network, as a station platform would hand it in.
+four minutes of the whole network, as a station platform would hand it in. Values are random, four digits of them, the
+same ones for everybody: real ones wander less and would compress better.
 """
 
 from __future__ import annotations
 
 import json
+from random import Random
 
 from schemas.times import DAY, beijing_text
 
 SITES = tuple(f"320509-SW-{number:04}" for number in range(1, 51))
 FACTORS = ("w01009", "w01018", "w01019", "w19002", "w20004")  # five that are measured in mg/L
 MINUTES = 4  # of one body
-SIZE = len(SITES) * len(FACTORS) * MINUTES  # observations of one body
+_SERIES = [(site, factor) for site in SITES for factor in FACTORS]
+SIZE = len(_SERIES) * MINUTES  # observations of one body
 _BEGIN = 1_790_000_000_000 // DAY * DAY  # ms UTC; a day in September 2026
 _MINUTE = 60_000  # ms
 
@@ -39,12 +42,12 @@ def observation_lines(body: int, *, rev: int = 0) -> list[bytes]:
     shared = f',"rev":{rev}' if rev else ""
     return [
         (
-            f'{{"kind":"observation","site":"{site}","factor":"{factor}","at":"{at}","value":"{_value(body, n)}",'
+            f'{{"kind":"observation","site":"{site}","factor":"{factor}","at":"{at}","value":"{value}",'
             f'"unit":"mg/L","stat":"avg","period":"PT1M","flag":"N","profile":"hj212-2017"{shared}}}'
         ).encode()
         for minute in range(MINUTES)
         for at in (beijing_text(_instant(body, minute)),)
-        for n, (site, factor) in enumerate((site, factor) for site in SITES for factor in FACTORS)
+        for (site, factor), value in zip(_SERIES, _values(body, minute), strict=True)
     ]
 
 
@@ -58,19 +61,19 @@ def json_array(body: int) -> bytes:
 
 def raw_rows(body: int) -> list[RawRow]:
     """The same observations as rows of the table `observation`, ready-made: nothing left to do but store them."""
-    series = len(SITES) * len(FACTORS)
-    rows: list[RawRow] = []
-    for minute in range(MINUTES):
-        at = _instant(body, minute)
-        rows += [
-            (at // DAY, n + 1, at, "", 1, _value(body, n), 1, None, None, None, None, body + 1) for n in range(series)
-        ]
-    return rows
+    return [
+        (at // DAY, series, at, "", 1, value, 1, None, None, None, None, body + 1)
+        for minute in range(MINUTES)
+        for at in (_instant(body, minute),)
+        for series, value in enumerate(_values(body, minute), 1)
+    ]
 
 
 def _instant(body: int, minute: int) -> int:
     return _BEGIN + (body * MINUTES + minute) * _MINUTE
 
 
-def _value(body: int, n: int) -> str:
-    return f"0.{(body * 7_919 + n * 104_729) % 9_973 + 10:05}"
+def _values(body: int, minute: int) -> list[str]:
+    """A value for each series: `0.0010` to `0.9999`."""
+    random = Random(body * MINUTES + minute)
+    return [f"0.{random.randint(10, 9_999):04}" for _ in _SERIES]

@@ -19,8 +19,10 @@ from partners.document import (
     Log,
     Names,
     PartyDocument,
+    PartyError,
     Retired,
     Tls,
+    claimed_party,
     make_document,
 )
 from partners.keys import KeysError
@@ -99,8 +101,10 @@ def add_partner(gateway: Gateway, token: str, *, url: str, ca_pem: str | None, f
     """Register a party under the fingerprint that was compared, and its gateway as a client here. `now` in ms UTC.
 
     Raises:
-        PartyDocumentError, PartyError: it cannot be registered; nothing has changed.
+        PartyDocumentError, PartyError, RegistrationError: it cannot be registered; nothing has changed.
     """
+    if claimed_party(token) == gateway.party:
+        raise PartyError("a party is no partner of its own", code="party.own")
     with gateway.database.write() as session:
         party = register_party(session, token, url=url, ca_pem=ca_pem, fingerprint=fingerprint, now=now)
         client = Client(

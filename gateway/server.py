@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 import ssl
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 
 import structlog
 import uvicorn
@@ -19,31 +20,33 @@ from gateway.migrations import upgrade
 from gateway.service import Gateway
 from gateway.settings import Address, Settings
 from gateway.workers import Duties
+from schemas.errors import SharingError
 
 log = structlog.get_logger()
 
 # The Mozilla intermediate profile: TLS 1.2 and 1.3, forward secrecy, authenticated encryption.
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 _SHUTDOWN = 2  # seconds for requests under way
+_BACKLOG = 2048  # connections that wait to be accepted
 
 
 def serve(home: Home, *, on_ready: Callable[[], None] | None = None) -> None:
     """Serve until the process is told to stop. `on_ready` is called once both listeners accept connections."""
-    gateway = Gateway(home)
-    try:
+    with ExitStack() as ending:
+        gateway = Gateway(home)
+        ending.callback(gateway.close)
         upgrade(gateway.database)
+        # Before the duties start: where another process has the listeners already, this one touches nothing.
+        listen = gateway.settings.listen
+        sockets = [ending.enter_context(_listen(address)) for address in (listen.partner, listen.console)]
         duties = Duties(gateway)
+        ending.callback(duties.stop)
         duties.start()
-        try:
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(_serve(gateway, on_ready))
-        finally:
-            duties.stop()
-    finally:
-        gateway.close()
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(gateway, sockets, on_ready))
 
 
-async def _serve(gateway: Gateway, on_ready: Callable[[], None] | None) -> None:
+async def _serve(gateway: Gateway, sockets: Sequence[socket.socket], on_ready: Callable[[], None] | None) -> None:
     settings = gateway.settings
     partner = create_partner_app(gateway)
     servers = [
@@ -59,14 +62,28 @@ async def _serve(gateway: Gateway, on_ready: Callable[[], None] | None) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop)
-    running = [asyncio.create_task(server.serve()) for server in servers]
+    running = [
+        asyncio.create_task(server.serve(sockets=[opened]))
+        for server, opened in zip(servers, sockets, strict=True)
+    ]
     with suppress(asyncio.CancelledError):
-        while not all(server.started for server in servers) and not any(task.done() for task in running):
-            await asyncio.sleep(0.01)  # noqa: ASYNC110 - uvicorn has no event to wait for
+        # uvicorn has no event to wait for
+        while not all(server.started for server in servers) and not any(task.done() for task in running):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
         if on_ready is not None and all(server.started for server in servers):
             on_ready()
         log.info("gateway.ready", party=gateway.party, url=settings.url, console=str(settings.listen.console))
         await asyncio.gather(*running)
+
+
+def _listen(address: Address) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    try:
+        return socket.create_server((address.host, address.port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        reason = (error.strerror or "").partition(" (")[0]  # the standard library adds the address once more
+        detail = f"{address} cannot be listened on: {reason}"
+        raise SharingError(detail, code="listen.unavailable") from error
 
 
 class _Server(uvicorn.Server):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, and_, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, exists, func, insert, or_, select, update
 
 from partners.tables import delivery, receipt
 from schemas.batch import Batch
@@ -60,12 +60,21 @@ def open_deliveries(session: Connection, batch: Batch, dataset: Dataset, *, now:
 
 
 def due_pushes(session: Connection, recipient: str, *, now: int, limit: int = 20) -> list[Delivery]:
-    """The oldest deliveries to push to `recipient` now, in order; of each feed a number only after those before it."""
+    """The oldest deliveries to push to `recipient` now, in order; of each feed a number only after those before it.
+
+    A number whose turn has not come again, or that a person must look at, holds back those that follow: a recipient
+    that has nothing of the feed yet would take the later one for its beginning.
+    """
+    earlier = delivery.alias()
+    held_back = exists().where(
+        earlier.c.recipient == recipient, earlier.c.dataset == delivery.c.dataset, earlier.c.seq < delivery.c.seq,
+        or_(and_(earlier.c.state == "pending", earlier.c.next_at > now), earlier.c.state == "dead"),
+    )  # fmt: skip
     query = (
         select(delivery)
         .where(
             delivery.c.recipient == recipient, delivery.c.state == "pending", delivery.c.mode == "push",
-            delivery.c.next_at <= now,
+            delivery.c.next_at <= now, ~held_back,
         )
         .order_by(delivery.c.dataset, delivery.c.seq)
         .limit(limit)

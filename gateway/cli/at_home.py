@@ -16,10 +16,11 @@ from gateway.service import Gateway
 _SHOWN_DEFAULT = "the current directory"
 
 HomeOption = Annotated[
-    Path, typer.Option("--home", envvar="TAIPU_HOME", help="The gateway's home directory.", show_default=_SHOWN_DEFAULT)
+    Path,
+    typer.Option("--home", metavar="DIR", envvar="TAIPU_HOME", help="The gateway's home.", show_default=_SHOWN_DEFAULT),
 ]
 HomeArgument = Annotated[
-    Path, typer.Argument(metavar="DIR", envvar="TAIPU_HOME", help="The home directory.", show_default=_SHOWN_DEFAULT)
+    Path, typer.Argument(metavar="DIR", envvar="TAIPU_HOME", help="The gateway's home.", show_default=_SHOWN_DEFAULT)
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 

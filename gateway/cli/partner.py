@@ -9,7 +9,7 @@ import typer
 
 from gateway import registry
 from gateway.cli.at_home import HomeOption, JsonOption, opened
-from gateway.cli.terminal import InputError, read_text, say, say_json, say_members, say_table, tell
+from gateway.cli.terminal import InputError, confirm, read_text, say, say_json, say_members, say_table, tell
 from gateway.home import open_home
 from partners.client import PartnerClient
 from partners.directory import parties
@@ -100,7 +100,7 @@ def _compare(document: PartyDocument, *, no_input: bool) -> None:
     tell(f"    {document.fingerprint}")
     if no_input:
         raise InputError("compare it by telephone and give it with --fingerprint", code="input.needed")
-    if not typer.confirm("Did the other administrator read out the same eight groups?", err=True):
+    if not confirm("Did the other administrator read out the same eight groups?"):
         raise InputError("the fingerprint was not confirmed; nothing was changed", code="input.declined")
 
 

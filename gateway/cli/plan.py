@@ -40,13 +40,13 @@ def check(
 ) -> None:
     """Say in sentences who gets what, and why the plan cannot be signed if it cannot.
 
-    Faults go to standard error, each with a JSON pointer to its place. Needs no gateway.
+    Advice and refusals go to standard error, each with a JSON pointer to its place. Needs no gateway.
     """
     try:
         plan = parse_plan(read_input(file, MAX_BYTES))
     except PlanError as error:
         for fault in _faults(error):
-            tell(f"{fault['pointer'] or '/'}: {fault['detail']}")
+            tell(f"{fault['pointer'] or '/'}: refusal: {fault['detail']}")
         tell(f"{error.code}: this is not a plan")
         raise typer.Exit(ExitCode.FAILED) from error
     notes = check_plan(plan)
@@ -57,8 +57,8 @@ def check(
         ]
         say_json({"plan": plan.reference, "digest": plan.digest, "notes": said})
     for note in notes:
-        if note.refuses:
-            tell(f"{note.pointer or '/'}: {note.sentence(lang.value)}")
+        if note.level != "fact":
+            tell(f"{note.pointer or '/'}: {note.level}: {note.sentence(lang.value)}")
         elif not as_json:
             say(note.sentence(lang.value))
     finish(ExitCode.FAILED if any(note.refuses for note in notes) else ExitCode.OK)

@@ -26,13 +26,18 @@ config_app = typer.Typer(help="The gateway's settings.", no_args_is_help=True)
 
 
 def init(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The home directory to make; absent, or empty.")],
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The home to make: absent, or an empty directory.")],
     party: Annotated[str, typer.Option(metavar="CODE", help="Whose gateway it is: a district's code, such as 310118.")],
     url: Annotated[str, typer.Option(metavar="URL", help="Where partners reach it: https://host or https://host:port.")],
-    listen: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="The partner listener's address.")] = None,
-    console: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="The console listener's address.")] = None,
+    listen: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="The partner listener.", show_default="127.0.0.1:8443")
+    ] = None,
+    console: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="The console listener.", show_default="127.0.0.1:8444")
+    ] = None,
     database: Annotated[
-        str | None, typer.Option(metavar="URL", help="sqlite:///FILE or postgresql://user:password@host/name.")
+        str | None,
+        typer.Option(metavar="URL", help="SQLite, or postgresql://user:password@host/name.", show_default="taipu.db"),
     ] = None,
     passphrase_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Encrypt the private keys under this file's first line.")

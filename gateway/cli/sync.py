@@ -36,6 +36,8 @@ def show_status(home: HomeOption = Path(), *, as_json: JsonOption = False) -> No
         ("PARTY", "STATE", "LAST CONTACT", "DELIVERIES", "RECEIPTS TO SEND", "HELD", "EVIDENCE", "ERROR"),
         [_partner_row(partner) for partner in status.partners],
     )
+    for party, count in sorted(status.unregistered.items()):
+        say(f"{count} batches wait for {party}, which is not registered here.")
     for partner in status.partners:
         for head in partner.feeds:
             stopped = f", stopped: {head.stopped}" if head.stopped else ""
@@ -87,6 +89,7 @@ def _as_json(status: SyncStatus) -> dict[str, Any]:
         "log": {"entries": status.log_size, "signed": status.log_signed, "waiting": status.log_waiting},
         "waiting": {dataset: beijing_text(since) for dataset, since in status.waiting.items()},
         "feeds": [_feed(head) for head in status.own],
+        "unregistered": status.unregistered,
         "partners": [
             {
                 "party": one.party.code,

@@ -68,8 +68,11 @@ def say_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     table = Table(*columns, box=None, pad_edge=False, header_style="bold")
     for row in rows:
         table.add_row(*(Text(printable("" if cell is None else str(cell))) for cell in row))
-    width = None if sys.stdout.isatty() else _PIPE_WIDTH
-    Console(width=width, highlight=False).print(table, soft_wrap=False)
+    console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, highlight=False)
+    with console.capture() as captured:
+        console.print(table)
+    for line in captured.get().splitlines():
+        typer.echo(line.rstrip())
 
 
 def say_members(members: Mapping[str, object]) -> None:
@@ -82,6 +85,12 @@ def say_members(members: Mapping[str, object]) -> None:
 def tell(text: str) -> None:
     """Everything that is not data, for standard error."""
     typer.echo(printable(text), err=True)
+
+
+def confirm(question: str) -> bool:
+    """Whether whoever is at the terminal says yes. Asked on standard error, since it is not data."""
+    typer.echo(f"{question} [y/N] ", nl=False, err=True)
+    return input().strip().lower() in ("y", "yes")
 
 
 def printable(text: str) -> str:

@@ -38,11 +38,11 @@ from schemas.times import now_millis
 DATABASE_VARIABLE = "TAIPU_DEMO_DATABASE"
 
 
-def run(*, check: bool, keep: Path | None) -> int:
+def run(*, check: bool, keep: Path | None, observations: int = OBSERVATIONS) -> int:
     """Show three gateways exchanging simulated data until Ctrl-C, or with `check` see that nothing is lost.
 
-    The data stay in `keep`, where a later start goes on; without it they are removed at the end. Returns the exit
-    code: of the check 1 where something is missing, doubled or not proved.
+    The data stay in `keep`, where a later start goes on; without it they are removed at the end. The check hands in so
+    many `observations` at each gateway. Returns the exit code: 1 where it finds something missing, doubled or unproved.
 
     Raises:
         DemoError: the gateways cannot be made or started.
@@ -51,7 +51,7 @@ def run(*, check: bool, keep: Path | None) -> int:
     try:
         with _interruptible(), _own_environment() as server, _directory(keep, server) as root:
             if check:
-                return run_check(root, OBSERVATIONS, server=server, tell=lambda text: errors.out(text, highlight=False))
+                return run_check(root, observations, server=server, tell=lambda text: errors.out(text, highlight=False))
             _run_live(screen, root, server)
     except KeyboardInterrupt:
         errors.out("\nThe demonstration has ended; its gateways have stopped.", highlight=False)

@@ -91,8 +91,11 @@ def unpack(media_type: str, content: bytes, devices: Mapping[str, Device]) -> Pa
 
     Raises:
         LimitError: more records than one submission may hold.
-        RecordError: the whole is not what its media type says (`submission.not-json`, `submission.media-type`).
+        RecordError: the whole is not what its media type says (`submission.not-json`, `submission.media-type`), or
+            there is nothing in it (`submission.empty`).
     """
+    if not content or content.isspace():
+        raise _empty()
     match media_type:
         case "application/x-ndjson":
             return unpack_lines(content.split(b"\n"))
@@ -183,6 +186,13 @@ def _packet_place(number: int, factor: str, attribute: str) -> str:
 def _array(content: bytes) -> list[bytes]:
     """The elements of a JSON array, each as the bytes it was written in."""
     try:
-        return [bytes(raw) for raw in msgspec.json.decode(content, type=list[msgspec.Raw])]
+        elements = [bytes(raw) for raw in msgspec.json.decode(content, type=list[msgspec.Raw])]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RecordError("the body is not one JSON array", code="submission.not-json") from error
+    if not elements:
+        raise _empty()
+    return elements
+
+
+def _empty() -> RecordError:
+    return RecordError("there are no records in this", code="submission.empty")

@@ -6,6 +6,8 @@ nothing is lost and nothing goes round in circles: only content whose missing th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sqlalchemy import delete, func, select
 
 from audit.entry import make_entry
@@ -13,12 +15,13 @@ from audit.form import RELEASE
 from audit.log import append
 from gateway.db import ReadSession, WriteSession
 from gateway.ingest.devices import devices_of
-from gateway.ingest.parcel import NDJSON, Parcel, unpack, unpack_lines
+from gateway.ingest.parcel import HJ212, NDJSON, Parcel, unpack, unpack_lines
 from gateway.service import Gateway
 from gateway.store import tables
 from gateway.store.acts import begin_act
 from partners.plans import plans_in_force
 from schemas import factors, units
+from schemas.devices import Device
 from schemas.errors import UnresolvedError
 from schemas.times import utc_text
 
@@ -29,10 +32,12 @@ _CHUNK = 500  # rows of one statement
 
 def release_arrived(gateway: Gateway, *, now: int) -> int:
     """Take in everything held whose missing thing is known by now; how many held lines or packets that were."""
+    columns = (_held.c.provider, _held.c.waits_for, _held.c.name)
     with gateway.database.read() as session:
-        waiting = session.execute(select(_held.c.provider, _held.c.waits_for, _held.c.name).distinct()).all()
-        arrived = [row for row in waiting if _is_known(gateway, session, row.provider, row.waits_for, row.name)]
-    return sum(_release(gateway, row.provider, row.waits_for, row.name, now) for row in arrived)
+        waiting = session.execute(select(*columns, func.max(_held.c.act_id).label("newest")).group_by(*columns)).all()
+        devices = devices_of(session) if any(row.waits_for == "device" for row in waiting) else {}
+        arrived = [row for row in waiting if _is_known(gateway, session, devices, *row[:3])]
+    return sum(_release(gateway, *row, now=now) for row in arrived)
 
 
 def held_counts(session: ReadSession) -> list[tuple[str, str, str, int, int]]:
@@ -42,13 +47,15 @@ def held_counts(session: ReadSession) -> list[tuple[str, str, str, int, int]]:
     return [tuple(row) for row in session.execute(query)]
 
 
-def _is_known(gateway: Gateway, session: ReadSession, provider: str, waits_for: str, name: str) -> bool:
+def _is_known(
+    gateway: Gateway, session: ReadSession, devices: Mapping[str, Device], provider: str, waits_for: str, name: str
+) -> bool:
     match waits_for:
         case "site":
             return bool(gateway.sites.programmes(session, provider, [name]))
         case "device":
             mn, _, code = name.partition("/")
-            device = devices_of(session).get(mn)
+            device = devices.get(mn)
             return device is not None and (not code or code in device.factors)
         case "factor":
             return factors.known(name)
@@ -59,19 +66,21 @@ def _is_known(gateway: Gateway, session: ReadSession, provider: str, waits_for: 
     return True
 
 
-def _release(gateway: Gateway, provider: str, waits_for: str, name: str, now: int) -> int:
+def _release(gateway: Gateway, provider: str, waits_for: str, name: str, newest: int, *, now: int) -> int:
+    """Release what acts up to `newest` left waiting: what this release itself holds again is not looked at again."""
     released = 0
     while True:
         with gateway.database.read() as session:
-            here = (_held.c.provider == provider, _held.c.waits_for == waits_for, _held.c.name == name)
-            rows = session.execute(select(_held).where(*here).order_by(_held.c.id).limit(_TOGETHER)).all()
+            waiting = (_held.c.provider == provider, _held.c.waits_for == waits_for, _held.c.name == name)
+            query = select(_held).where(*waiting, _held.c.act_id <= newest)
+            rows = session.execute(query.order_by(_held.c.id).limit(_TOGETHER)).all()
             devices = devices_of(session)
         if not rows:
             return released
         parcel = unpack_lines([row.content for row in rows if row.media_type == NDJSON])
-        for row in rows:
-            if row.media_type != NDJSON:
-                _merge(parcel, unpack(row.media_type, row.content, devices))
+        # A packet is held once for each of its values that waits, and taken in as a whole.
+        for packet in dict.fromkeys(row.content for row in rows if row.media_type == HJ212):
+            _merge(parcel, unpack(HJ212, packet, devices))
         prepared = gateway.door.prepare(provider, parcel)
         with gateway.database.write() as session:
             # Were another process quicker, what it took in would come again here, as duplicates.

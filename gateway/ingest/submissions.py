@@ -135,13 +135,18 @@ def _outcome(row: Any) -> dict[str, Any]:
 
 
 def _one_at_a_time(session: WriteSession, arrival: _Arrival) -> None:
-    """Let the same bytes of one client in one after the other, so that the second finds the first one's answer.
+    """Let the same bytes or the same key of one client in one after the other: the second finds the first one's answer.
 
-    Were the lock absent, values would still be stored once, by their keys; only the receipts would be two.
+    Were the locks absent, values would still be stored once, by their keys; but same bytes would get two receipts, and
+    a key used twice would be the database's error instead of ours.
     """
     if session.dialect.name == "postgresql":
-        name = f"{arrival.client} {arrival.digest}"
-        session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name})
+        names = [f"{arrival.client} {arrival.digest}"]
+        if arrival.key is not None:
+            names.append(f"{arrival.client} key {arrival.key}")
+        # In one order for everybody, or two who want both would wait for each other.
+        for name in sorted(names):
+            session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name})
 
 
 def _store(gateway: Gateway, session: WriteSession, arrival: _Arrival, prepared: Prepared) -> Tally:

@@ -36,13 +36,17 @@ class PartnerStatus:
 
 @dataclass(frozen=True)
 class SyncStatus:
-    """The whole: our own feeds, datasets with records that wait to be published and since when (ms UTC), the log."""
+    """The whole: our own feeds, datasets with records that wait to be published and since when (ms UTC), the log.
+
+    `unregistered` counts batches for parties that a plan names and nobody has registered here.
+    """
 
     own: tuple[FeedHead, ...]
     waiting: dict[str, int]
     log_size: int
     log_signed: int
     log_waiting: int
+    unregistered: dict[str, int]
     partners: tuple[PartnerStatus, ...]
 
 
@@ -51,6 +55,8 @@ def read_status(session: ReadSession, home: str) -> SyncStatus:
     heads = sorted(feeds.all_heads(session), key=lambda head: (head.provider, head.dataset))
     log = exchange_log.head(session)
     known = contacts(session)
+    known_parties = parties(session)
+    codes = {party.code for party in known_parties}
     deliveries, receipts = delivery_counts(session), pending_receipts(session)
     held, evidence = held_counts(session), evidence_counts(session)
     return SyncStatus(
@@ -59,6 +65,9 @@ def read_status(session: ReadSession, home: str) -> SyncStatus:
         log_size=log.size,
         log_signed=log.signed_size,
         log_waiting=exchange_log.count_waiting(session),
+        unregistered={
+            party: count for (party, state), count in deliveries.items() if party not in codes and state == "pending"
+        },
         partners=tuple(
             PartnerStatus(
                 party=party,
@@ -69,6 +78,6 @@ def read_status(session: ReadSession, home: str) -> SyncStatus:
                 held=sum(count for provider, _, _, count, _ in held if provider == party.code),
                 evidence={code: count for (provider, code), count in evidence.items() if provider == party.code},
             )
-            for party in parties(session)
+            for party in known_parties
         ),
     )

@@ -64,12 +64,10 @@ def test_proofs_from_the_database_verify_at_every_size(world: World, size: int) 
         assert log.compact_range(session, size).root() == root
 
 
-@pytest.mark.parametrize(("first", "size"), [(0, SIZE + 2), (SIZE, SIZE), (-1, SIZE), (0, -1)])
+@pytest.mark.parametrize(("first", "size"), [(0, SIZE + 2), (SIZE + 1, SIZE), (-1, SIZE), (0, -1)])
 def test_there_is_no_proof_beyond_the_log(world: World, first: int, size: int) -> None:
     with world.database.read() as session:
         for prove in (log.prove_inclusion, log.prove_consistency):
-            if (prove, first, size) == (log.prove_consistency, SIZE, SIZE):
-                continue
             with pytest.raises(ProofError) as caught:
                 prove(session, first, size)
             assert caught.value.code == "proof.out-of-range"
@@ -176,7 +174,7 @@ def test_a_log_of_65_537_entries_has_a_full_tile_of_level_1_and_proves_across_it
     with world.database.write() as session:
         log.append_many(session, entries)
     sequencer = world.sequencer()
-    world.drain(sequencer, limit=10_000)
+    world.drain(sequencer, limit=30_000)
     world.appended = entries
     world.check_log(65_537)
     leaves = [merkle.leaf_hash(entry) for entry in entries]

@@ -49,7 +49,7 @@ def running(*nodes: Node) -> Iterator[None]:
 def _start(node: Node) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "tests.walk.serve", str(_home(node))]
     with (_home(node) / "serve.log").open("wb") as log:
-        return subprocess.Popen(command, cwd=_ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+        return subprocess.Popen(command, cwd=_ROOT, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT)
 
 
 def _wait_until_ready(node: Node, process: subprocess.Popen[bytes]) -> None:
@@ -68,10 +68,10 @@ def _wait_until_ready(node: Node, process: subprocess.Popen[bytes]) -> None:
 
 def _wait_until_ended(process: subprocess.Popen[bytes]) -> None:
     try:
-        process.wait(STOPPING)
+        process.communicate(timeout=STOPPING)
     except subprocess.TimeoutExpired:
         process.kill()
-        process.wait()
+        process.communicate()
 
 
 def _said(node: Node) -> str:

@@ -1,14 +1,29 @@
-"""Serves one home directory until it is told to stop: `python -m tests.walk.serve HOME`."""
+"""`taipu serve HOME` that ends with whoever started it: `python -m tests.walk.serve HOME`.
+
+Its standard input is a pipe that nobody writes to. A test run that is killed closes it, and leaves no gateway behind.
+"""
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
-from pathlib import Path
+import threading
 
-from gateway.home import open_home
-from gateway.server import serve
+from gateway.cli import app
+
+
+def _end_with_parent() -> None:
+    os.read(0, 1)
+    os.kill(os.getpid(), signal.SIGTERM)
+
 
 if __name__ == "__main__":
-    import gc, gateway.app
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    import gc, gateway.server
     gc.collect(); gc.freeze()
-    serve(open_home(Path(sys.argv[1])))
+    import gc, gateway.server
+    gc.collect(); gc.freeze()
+    import gc, gateway.server
+    gc.collect(); gc.freeze()
+    app(["serve", *sys.argv[1:]])

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -21,7 +22,18 @@ from partners.document import open_document
 from schemas.batch import Batch, open_batch
 from tests.walk.processes import running
 from tests.walk.real_data import Cell, Key, Source, read_cnemc, read_water, read_zjemc
-from tests.world import JIASHAN, PARTIES, QINGPU, WUJIANG, Node, bring_plan, introduce, make_node, plan_document, wait_for
+from tests.world import (
+    JIASHAN,
+    PARTIES,
+    QINGPU,
+    WUJIANG,
+    Node,
+    bring_plan,
+    introduce,
+    make_node,
+    plan_document,
+    wait_for,
+)
 
 NDJSON = "application/x-ndjson"
 TOGETHER = 5_000  # lines of one submission
@@ -29,14 +41,15 @@ PAGE = 10_000  # observations of one page
 SCOPES = ["records:submit", "records:read", "feeds:read"]
 PATIENCE = 120  # seconds until everything must have arrived; it takes some five
 
+SHARED: dict[str, dict[str, Any]] = {
+    "sites": {"kind": "site"},
+    "air-hourly": {"select": {"programmes": ["air-auto"], "periods": ["PT1H"]}},
+    "water-4h": {"select": {"programmes": ["water-4h"]}},
+}
 DATASETS = [
-    {"id": f"{prefix}-{name}", "provider": party, "recipients": sorted({*PARTIES} - {party}), **chosen}
+    {"id": f"{prefix}-{name}", "provider": party, "recipients": sorted({*PARTIES} - {party}), **shared}
     for prefix, party in (("wj", WUJIANG), ("js", JIASHAN), ("qp", QINGPU))
-    for name, chosen in {
-        "sites": {"kind": "site"},
-        "air-hourly": {"select": {"programmes": ["air-auto"], "periods": ["PT1H"]}},
-        "water-4h": {"select": {"programmes": ["water-4h"]}},
-    }.items()
+    for name, shared in SHARED.items()
 ]
 
 Districts = dict[str, Node]
@@ -83,7 +96,7 @@ def test_every_published_text_arrives_at_both_neighbours_and_nothing_else_does(
     assert (tally["held"], tally["refused"]) == (0, 0)
 
     # 3. It is published in batches that follow on each other, and both neighbours take every one of them.
-    feeds: Feeds = {(str(one["provider"]), str(one["id"])): [] for one in DATASETS}
+    feeds: Feeds = {(one["provider"], one["id"]): [] for one in DATASETS}
     wait_for(lambda: follow(feeds, districts, clients) == tally["accepted"] + tally["revised"], seconds=PATIENCE)
     heads = {dataset: batches[-1].hash for (_, dataset), batches in feeds.items() if batches}
     wait_for(lambda: all(taken(client) == heads for client in clients.values()), seconds=PATIENCE)
