@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import typer
@@ -14,11 +14,9 @@ from gateway.cli.terminal import finish, read_input, say, tell
 from schemas.devices import MAX_DOCUMENT, Device, parse_devices
 from schemas.errors import PacketError
 from schemas.hj212 import Damage, Finding, Frame, parse_message, split_packets, to_observations
-from schemas.records import Observation
+from schemas.records import Observation, encode_record
 
 app = typer.Typer(help="HJ 212 packets of data loggers.", no_args_is_help=True)
-
-_FRONT = ("kind", "site", "factor", "at", "value")
 
 
 @app.command("decode")
@@ -30,9 +28,10 @@ def decode(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Report on standard error as NDJSON.")] = False,
 ) -> None:
-    """Print the values of packets as NDJSON `observation` records, and report on standard error what was not taken.
+    """Print the values of packets as `observation` records, one JSON object a line.
 
-    Without a registration a value's site is mn:<MN> and its unit is null: a packet says neither.
+    What was not taken, or broke a rule of the standard, is reported on standard error. Without a registration a value's
+    site is mn:<MN> and its unit is null: a packet says neither.
     """
     registered = parse_devices(read_input(devices, MAX_DOCUMENT)) if devices else {}
     decoded = refused = 0
@@ -45,7 +44,7 @@ def decode(
             continue
         decoded += 1
         for record in records:
-            say(_line(record))
+            say(encode_record(record).decode())
         for verdict, finding in findings:
             _report(found.number, verdict, finding, as_json=as_json)
     if not as_json:
@@ -69,13 +68,6 @@ def _decode(
 def _judged(findings: list[Finding]) -> Iterator[tuple[str, Finding]]:
     for finding in findings:
         yield "noted" if finding.code == "packet.period-assumed" else "refused", finding
-
-
-def _line(record: Observation) -> str:
-    """The record with `unit` written out, since here its being null says something."""
-    members: dict[str, Any] = msgspec.to_builtins(record)
-    front = {name: members.pop(name) for name in _FRONT}
-    return msgspec.json.encode({**front, "unit": record.unit, **members}).decode()
 
 
 def _report(number: int, verdict: str, finding: Finding, *, as_json: bool) -> None:

@@ -82,7 +82,7 @@ def serve(home: HomeArgument = Path()) -> None:
 
 @db_app.command("upgrade")
 def upgrade_database(home: HomeArgument = Path()) -> None:
-    """Bring the database to the schema of this program; nothing happens when it has it already."""
+    """Bring the database to the schema of this program."""
     _upgrade(load_settings(home))
     tell("The database has the schema of this program.")
 

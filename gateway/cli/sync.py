@@ -23,7 +23,11 @@ held_app = typer.Typer(help="Records that wait for something this gateway does n
 
 @sync_app.command("status")
 def show_status(home: HomeOption = Path(), *, as_json: JsonOption = False) -> None:
-    """For each partner: last contact, feeds, deliveries and receipts under way, what is held, what was wrong."""
+    """Show how the exchange with each partner stands.
+
+    Its last contact, its feeds, deliveries and receipts under way, what is held, and how much evidence of what was
+    wrong. Read from the database: the service need not run.
+    """
     with opened(home) as gateway, gateway.database.read() as session:
         status = read_status(session, gateway.party)
     if as_json:

@@ -54,8 +54,9 @@ def run(*, check: bool, keep: Path | None, observations: int = OBSERVATIONS) -> 
                 return run_check(root, observations, server=server, tell=lambda text: errors.out(text, highlight=False))
             _run_live(screen, root, server)
     except KeyboardInterrupt:
+        if check:
+            raise  # cut short, it has shown nothing
         errors.out("\nThe demonstration has ended; its gateways have stopped.", highlight=False)
-        return 1 if check else 0
     return 0
 
 
@@ -113,7 +114,7 @@ def _directory(keep: Path | None, server: str | None) -> Iterator[Path]:
         keep.mkdir(parents=True, exist_ok=True)
         yield keep.resolve()
         return
-    with tempfile.TemporaryDirectory(prefix="taipu-demo-") as made:
+    with tempfile.TemporaryDirectory(prefix="taipu-demo-", ignore_cleanup_errors=True) as made:
         try:
             yield Path(made)
         finally:

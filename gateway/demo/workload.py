@@ -68,11 +68,13 @@ class Workload:
     expected: dict[Revision, Record] = field(default_factory=dict)
     observations: int = 0
 
-    def _submit(self, records: Sequence[Record]) -> None:
+    def add(self, records: Sequence[Record]) -> None:
+        """A step that hands in `records`, a line each."""
         lines = [encode_record(record) + b"\n" for record in records]
         self.steps.append(Submission(NDJSON, b"".join(lines), len(lines)))
 
-    def _expect(self, records: Sequence[Record], *, rev: int = 1) -> None:
+    def expect(self, records: Sequence[Record], *, rev: int = 1) -> None:
+        """`records` must be held as revision `rev`, in the end."""
         for record in records:
             held = msgspec.structs.replace(record, rev=rev)
             self.expected[revision_of(self.party, held)] = held
@@ -98,15 +100,15 @@ def make_workload(party: str, observations: int, now: int) -> Workload:
 
 def _hand_in_sites(work: Workload, stations: Sequence[Station]) -> None:
     sites = [site_of(station) for station in stations]
-    work._submit(sites)
-    work._expect(sites)
+    work.add(sites)
+    work.expect(sites)
 
 
 def _hand_in_too_early(work: Workload, late: Station, today: int) -> None:
     """Readings of a site that nobody has named, and packets of a logger that nobody has registered: both must wait."""
     readings = [record for hour in range(_LATE_HOURS) for record in hourly(late, today - (hour + 1) * HOUR)]
-    work._submit(readings)
-    work._expect(readings)
+    work.add(readings)
+    work.expect(readings)
     _hand_in_packets(work, [late], today)
 
 
@@ -116,8 +118,8 @@ def _hand_in_hours(work: Workload, stations: Sequence[Station], wanted: int, tod
     while handed_in < wanted:
         first = at - _TOGETHER * HOUR
         parcel = [record for hour in range(first, at, HOUR) for station in stations for record in hourly(station, hour)]
-        work._submit(parcel)
-        work._expect(parcel)
+        work.add(parcel)
+        work.expect(parcel)
         yield parcel
         at, handed_in = first, handed_in + len(parcel)
 
@@ -126,14 +128,14 @@ def _hand_in_packets(work: Workload, stations: Sequence[Station], today: int) ->
     minutes = [(station, today - (index + 1) * MINUTE) for index in range(_MINUTES) for station in stations]
     records = [record for station, minute in minutes for record in minutely(station, minute)]
     work.steps.append(Submission(HJ212, b"".join(packet(*one) for one in minutes), len(records)))
-    work._expect(records)
+    work.expect(records)
 
 
 def _hand_in_again(work: Workload, parcels: Sequence[Sequence[Observation]]) -> None:
     """The last bytes once more, and records that are known in bytes that are not: neither changes anything."""
     work.steps.append(work.steps[-1])
     work.steps.append(work.steps[0])
-    work._submit([*parcels[0][::2], *parcels[-1][::3]])
+    work.add([*parcels[0][::2], *parcels[-1][::3]])
 
 
 def _correct(work: Workload, parcel: Sequence[Observation]) -> None:
@@ -143,19 +145,19 @@ def _correct(work: Workload, parcel: Sequence[Observation]) -> None:
             msgspec.structs.replace(record, value=f"{rev}{record.value}", review="level1", reason="recalibrated")
             for record in parcel[:count]
         ]
-        work._submit(corrected)
-        work._expect(corrected, rev=rev)
+        work.add(corrected)
+        work.expect(corrected, rev=rev)
 
 
 def _correct_site(work: Workload, station: Station) -> None:
     site = msgspec.structs.replace(site_of(station), target="II", reason="target-raised")
-    work._submit([site])
-    work._expect([site], rev=2)
+    work.add([site])
+    work.expect([site], rev=2)
 
 
 def _make_known(work: Workload, late: Station) -> None:
     """Now the logger and then the site of the early readings are told of: what waited goes its way."""
     work.steps.append(Registration(device_of(late)))
     site = site_of(late)
-    work._submit([site])
-    work._expect([site])
+    work.add([site])
+    work.expect([site])

@@ -18,7 +18,7 @@ from gateway.ingest.parcel import HJ212, Item, Parcel, Problem, Waiting
 from gateway.store import observations, queue, records, tables
 from gateway.store.acts import Act
 from gateway.store.interning import Interning, SeriesKey, State
-from gateway.store.lines import row_of
+from gateway.store.lines import row_of, with_reason
 from gateway.store.observations import Key, Row, Taken
 from gateway.store.sites import Sites
 from partners.plans import Plans
@@ -31,12 +31,15 @@ Programmes = Mapping[str, frozenset[str]]
 
 @dataclass(frozen=True)
 class Reading:
-    """An observation, the item it came as, and the row it will be."""
+    """An observation, the item it came as, and the row it will be.
+
+    `revision` is the row where another value is held under its key; None where nobody says why the value changes.
+    """
 
     item: Item
     site: str
     row: Row
-    reason: str
+    revision: Row | None
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ class Door:
         return Prepared(
             sites=[(item, record) for item, record in records_ if isinstance(record, Site)],
             readings=[
-                Reading(item, record.site, row_of(record, series_ids[key], state_ids[state]), _reason(item, record))
+                _reading(item, record, row_of(record, series_ids[key], state_ids[state]))
                 for (item, record), key, state in zip(readings, keys, states, strict=True)
             ],
             waiting=parcel.waiting,
@@ -114,7 +117,7 @@ class Door:
         readings = _with_known_site(prepared.readings, known, tally, waiting)
         rows = [reading.row for reading in readings]
         if act.submitted:
-            taken = observations.take_submitted(session, rows, act.id, reasons=[one.reason for one in readings])
+            taken = observations.take_submitted(session, rows, act.id, revisions=[one.revision for one in readings])
         else:
             taken = observations.take_received(session, rows, act.id)
         _count(tally, taken, readings)
@@ -180,9 +183,12 @@ def admits(dataset: Dataset, key: SeriesKey, programmes: Programmes) -> bool:
     )
 
 
-def _reason(item: Item, record: Observation) -> str:
+def _reading(item: Item, record: Observation, row: Row) -> Reading:
+    if record.reason:
+        return Reading(item, record.site, row, row)
     # A logger that sends another value for the same instant cannot say why; that it did is the reason.
-    return record.reason or ("resent-differs" if item.media_type == HJ212 else "")
+    revision = with_reason(row, "resent-differs", resent=record.resent) if item.media_type == HJ212 else None
+    return Reading(item, record.site, row, revision)
 
 
 def _with_known_site(readings: list[Reading], known: Programmes, tally: Tally, waiting: list[Waiting]) -> list[Reading]:

@@ -7,10 +7,9 @@ remembering a number that the database never kept. An unused row left behind by 
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 from sqlalchemy import Table, select, tuple_
@@ -100,7 +99,7 @@ class Interning:
         for start in range(0, len(missing), _CHUNK):
             query = select(tables.series).where(tables.series.c.id.in_(missing[start : start + _CHUNK]))
             for row in session.execute(query):
-                self._remember_series(row.id, _series_key(row))
+                self._remember_series(row.id, SeriesKey(*row[1:]))
         return {number: self._series_by_id[number] for number in wanted}
 
     def states(self, session: ReadSession, numbers: Iterable[int]) -> dict[int, State]:
@@ -122,12 +121,6 @@ class Interning:
         self._states[state] = number
 
 
-def _series_key(row: Any) -> SeriesKey:
-    # Interned, because the encoder leaves a default out only where it is the very string of the schema: the same record
-    # gives the same line whether it comes from a submission or from here.
-    return SeriesKey(*(sys.intern(text) for text in row[1:]))
-
-
 def _insert(session: WriteSession, table: Table, rows: list[dict[str, str]]) -> None:
     dialect = postgresql if session.dialect.name == "postgresql" else sqlite
     # Sorted, so that two processes adding the same rows wait for each other instead of for ever.
@@ -140,7 +133,7 @@ def _find_series(session: ReadSession, keys: list[SeriesKey]) -> Iterable[tuple[
     for start in range(0, len(keys), _CHUNK):
         query = select(tables.series).where(tuple_(*columns).in_(keys[start : start + _CHUNK]))
         for row in session.execute(query):
-            yield row.id, _series_key(row)
+            yield row.id, SeriesKey(*row[1:])
 
 
 def _find_states(session: ReadSession, bodies: list[str]) -> Iterable[tuple[int, str]]:

@@ -40,6 +40,11 @@ def row_of(record: Observation, series_id: int, state_id: int) -> Row:
     )
 
 
+def with_reason(row: Row, reason: str, *, resent: bool) -> Row:
+    """`row` as a revision that says why its value changed."""
+    return row._replace(extra=_extra_text(reason, resent))
+
+
 def record_of(row: Row, series: SeriesKey, state: State) -> Observation:
     """The record behind a stored row; its times read in Beijing time."""
     extra = msgspec.json.decode(row.extra, type=Extra) if row.extra else Extra()

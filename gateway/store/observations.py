@@ -112,17 +112,22 @@ def bucket_of(at: int) -> int:
     return at // DAY
 
 
-def take_submitted(session: WriteSession, rows: Sequence[Row], act_id: int, *, reasons: Sequence[str]) -> Taken:
-    """Store rows handed in at home: revisions are assigned here, and `reasons[i]` must say why a value changes."""
+def take_submitted(
+    session: WriteSession, rows: Sequence[Row], act_id: int, *, revisions: Sequence[Row | None]
+) -> Taken:
+    """Store rows handed in at home: revisions are assigned here.
+
+    Where another value is held, `revisions[i]` takes its place, which says why; None there is a refusal.
+    """
     taken = Taken()
 
     def meet(position: int, row: Row, old: Row) -> None:
         if row.content == old.content:
             taken.duplicates.add(position)
-        elif not reasons[position]:
+        elif (revision := revisions[position]) is None:
             taken.refused[position] = "record.reason-required"
         else:
-            _replace(session, old, row._replace(rev=old.rev + 1), act_id)
+            _replace(session, old, revision._replace(rev=old.rev + 1), act_id)
             taken.revised[position] = old.rev + 1
 
     _take(session, [row._replace(rev=1) for row in rows], act_id, taken, meet)

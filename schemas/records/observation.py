@@ -7,7 +7,7 @@ unit, flag, review state, method, limits and links. Transport facts (`sent`, `re
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -16,6 +16,11 @@ Stat = Literal["inst", "avg", "min", "max", "total", "sample", "zs-inst", "zs-av
 """How the value came about in its period. `zs-…` are 折算 values: converted to reference conditions, beside the
 measured ones (HJ 212 `-ZsAvg`)."""
 Review = Literal["raw", "level1", "level2", "final"]
+
+
+def _written(default: Any) -> Any:
+    """A default that a line states all the same: a key is read whole, and a missing unit is seen to be missing."""
+    return msgspec.field(default_factory=lambda: default)  # encoders leave out plain defaults, not made ones
 
 
 class Observation(
@@ -37,14 +42,14 @@ class Observation(
 
     site: str
     factor: str
+    origin: Origin = _written("auto")
+    stat: Stat = _written("inst")
+    period: str = _written("PT0S")
     at: str
+    sample: str = _written("")
     value: str | None
-    unit: str | None = None
     q: Literal["<", ">"] | None = None
-    origin: Origin = "auto"
-    stat: Stat = "inst"
-    period: str = "PT0S"
-    sample: str = ""
+    unit: str | None = _written(None)
     flag: str = ""
     profile: str = ""
     review: Review = "raw"

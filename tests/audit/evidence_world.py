@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from audit.checkpoint import sign_checkpoint
 from audit.entry import make_entry
 from audit.note import NoteSigner
 from audit.receipts import Receipt, receipt_hash, sign_receipt
+from audit.report import Outcome, Report
 from audit.tiles import ENTRIES, WIDTH
 from schemas import jws
 from schemas.batch import Batch, write_batch
@@ -40,7 +41,10 @@ class Exchange:
     batches: list[Batch] = field(default_factory=list)
     receipts: list[str] = field(default_factory=list)
 
-    def publish(self, dataset: str, *, seq: int, prev: str, provider: str = HOME, logged: bool = True, **wrong: Any) -> Batch:
+    def publish(
+        self, dataset: str, *, seq: int, prev: str, provider: str = HOME, logged: bool = True, **wrong: Any
+    ) -> Batch:
+        """A batch, and the entry that names it; `wrong` are members the entry has otherwise."""
         batch = write_batch(
             KEYS[provider], [b'{"kind":"observation","n":1}', b'{"kind":"observation","n":2}'],
             provider=provider, dataset=dataset, plan="water@3", plan_digest="", seq=seq, prev=prev, first="", last="",
@@ -107,6 +111,26 @@ def write_log(folder: Path, entries: list[bytes], *, signer: NoteSigner = SIGNER
 def put(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
+
+
+def rewrite(folder: Path, pattern: str, change: Callable[[bytes], bytes]) -> None:
+    """Change the one file that `pattern` names."""
+    (path,) = folder.glob(pattern)
+    path.write_bytes(change(path.read_bytes()))
+
+
+def flip(data: bytes, position: int = 0) -> bytes:
+    return data[:position] + bytes([data[position] ^ 1]) + data[position + 1 :]
+
+
+def outcomes(report: Report) -> dict[int, Outcome]:
+    """The rows that found something, by number."""
+    return {row.number: row.outcome for row in report.rows if row.findings}
+
+
+def found(report: Report) -> str:
+    """All findings, a line each."""
+    return "\n".join(finding.text for row in report.rows for finding in row.findings)
 
 
 def usual(chatter: int = 3) -> Exchange:

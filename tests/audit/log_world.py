@@ -21,7 +21,7 @@ from gateway.db import Database
 ORIGIN = "320509.example/log/2027"
 
 
-class Broken(Exception):
+class BrokenError(Exception):
     """The power went."""
 
 
@@ -38,10 +38,10 @@ class Fault:
         if due:
             self.point = ""
             if not self.after:
-                raise Broken(point)
+                raise BrokenError(point)
         yield
         if due:
-            raise Broken(point)
+            raise BrokenError(point)
 
 
 class BreakableHeads(HeadStore):
@@ -96,7 +96,7 @@ class World:
             yield session
             if self.fault.point == point + ", undone":
                 self.fault.point = ""
-                raise Broken(point)
+                raise BrokenError(point)
 
     def append(self, count: int) -> list[bytes]:
         entries = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -73,13 +74,14 @@ def test_the_tree_notes_of_go_mod_are_taken_or_refused_as_there() -> None:
 def _shapes() -> list[Any]:
     if not VECTORS.is_dir():
         return []
-    return [pytest.param(case, id=case["desc"]) for case in load("transparency-dev-formats", "checkpoint-unmarshal.json")["cases"]]
+    cases = load("transparency-dev-formats", "checkpoint-unmarshal.json")["cases"]
+    return [pytest.param(case, id=case["desc"]) for case in cases]
 
 
 @needs_vectors
 @pytest.mark.parametrize("case", _shapes())
-def test_the_shapes_of_transparency_dev_are_refused_as_there_and_those_taken_there_for_their_root(case: dict[str, Any]) -> None:
-    """Trap 4 of the vectors' own list: their parser takes roots that are not 32 bytes, and further lines. Ours does not."""
+def test_the_shapes_of_transparency_dev_are_refused_and_those_taken_there_for_their_root(case: dict[str, Any]) -> None:
+    """Trap 4 of the vectors' own list: their parser takes roots that are not 32 bytes, and further lines."""
     text = case["text"]
     if not case["want_error"]:
         assert len(base64.b64decode(text.split("\n")[2])) != 32
@@ -128,7 +130,5 @@ def test_what_is_not_a_checkpoint_in_its_one_form_is_refused_although_it_is_sign
 @given(st.text(max_size=120))
 def test_hostile_text_ends_in_our_error(text: str) -> None:
     for hostile in (text, f"o\n{text}\n{BASE64_ROOT}\n", f"o\n1\n{text}\n"):
-        try:
-            checkpoint.parse_checkpoint(hostile)
-        except SignatureError as error:
-            assert error.code == "checkpoint.malformed"
+        with suppress(SignatureError):
+            assert checkpoint.parse_checkpoint(hostile).text == hostile

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from functools import reduce
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -49,7 +49,8 @@ def test_an_entry_says_what_was_given_and_leaves_out_what_was_not() -> None:
 
 
 def test_an_entry_is_written_in_the_one_form_of_rfc_8785() -> None:
-    entry = make_entry(form.READ, at=AT, party="320509", basis='管理办法 "第三条"\n\x01', detail={"b": [1, None], "a": "太浦河"})
+    detail = {"b": [1, None], "a": "太浦河"}
+    entry = make_entry(form.READ, at=AT, party="320509", basis='管理办法 "第三条"\n\x01', detail=detail)
     assert entry == rfc8785.dumps(json.loads(entry))
 
 
@@ -60,6 +61,13 @@ def test_two_entries_that_say_the_same_differ_by_their_salt() -> None:
 @pytest.mark.parametrize("value", [v for k, v in vars(form).items() if k.isupper() and str(v).startswith("taipu/")])
 def test_every_type_we_name_makes_an_entry(value: str) -> None:
     assert parse_entry(make_entry(value, at=AT, party="320509"))["t"] == value
+
+
+def _nested(depth: int) -> object:
+    value: object = "x"
+    for _ in range(depth):
+        value = [value]
+    return value
 
 
 BAD_MEMBERS: dict[str, dict[str, Any]] = {
@@ -80,7 +88,7 @@ BAD_MEMBERS: dict[str, dict[str, Any]] = {
     "half a letter": {"basis": "\ud800"},
     "half a letter as a name": {"detail": {"\ud800": 1}},
     "a name that is no text": {"detail": {1: 2}},
-    "too deep": {"detail": {"value": reduce(lambda inner, _: [inner], range(5_000), "x")}},
+    "too deep": {"detail": {"value": _nested(5_000)}},
 }
 
 
@@ -137,16 +145,16 @@ def test_an_entry_that_is_too_large_is_refused_unread() -> None:
 @given(st.binary(max_size=200), st.integers(0, len(GOOD)), st.integers(0, 40))
 def test_hostile_bytes_end_in_our_error(data: bytes, at: int, cut: int) -> None:
     for hostile in (data, GOOD[:at] + data + GOOD[at + cut :]):
-        try:
-            parse_entry(hostile)
-        except EntryError as error:
-            assert error.code == "entry.malformed"
+        with suppress(EntryError):
+            assert rfc8785.dumps(parse_entry(hostile)) == hostile
 
 
 _json = st.recursive(
     st.none() | st.booleans() | st.integers(1 - 2**53, 2**53 - 1) | st.text(st.characters(max_codepoint=0xD7FF)),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.text(st.characters(max_codepoint=0xD7FF), max_size=5), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(st.characters(max_codepoint=0xD7FF), max_size=5), inner, max_size=4)
+    ),
     max_leaves=12,
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import random
 from collections.abc import Sequence
 from hashlib import sha256
@@ -64,7 +65,7 @@ def test_there_are_98_vectors_of_each_kind_of_proof() -> None:
 @needs_vectors
 @pytest.mark.parametrize("path", files("merkle/inclusion"), ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_an_inclusion_vector_verifies_exactly_if_it_should(path: Path) -> None:
-    case = load(path)
+    case = json.loads(path.read_bytes())
     leaf, root, *proof = map(base64.b64decode, [case["leafHash"], case["root"], *(case["proof"] or [])])
     try:
         merkle.verify_inclusion(leaf, case["leafIdx"], case["treeSize"], proof, root)
@@ -77,12 +78,12 @@ def test_an_inclusion_vector_verifies_exactly_if_it_should(path: Path) -> None:
 @needs_vectors
 @pytest.mark.parametrize("path", files("merkle/consistency"), ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_a_consistency_vector_verifies_exactly_if_it_should(path: Path) -> None:
-    case = load(path)
+    case = json.loads(path.read_bytes())
     root1, root2, *proof = map(base64.b64decode, [case["root1"], case["root2"], *(case["proof"] or [])])
     try:
         merkle.verify_consistency(case["size1"], root1, case["size2"], root2, proof)
-    except ProofError as error:
-        assert case["wantErr"] or (path.stem, error.code) == (REFUSED_FOR_LENGTH, "proof.malformed")
+    except ProofError:
+        assert case["wantErr"] or path.stem == REFUSED_FOR_LENGTH
     else:
         assert not case["wantErr"]
 
@@ -192,8 +193,11 @@ def test_a_hash_that_is_not_32_bytes_is_refused_before_anything_is_computed(leng
 
 
 @given(
-    st.integers(-2, 300), st.integers(-2, 300), st.lists(st.binary(min_size=31, max_size=32), max_size=10), st.booleans()
-)  # fmt: skip
+    st.integers(-2, 300),
+    st.integers(-2, 300),
+    st.lists(st.binary(min_size=31, max_size=32), max_size=10),
+    st.booleans(),
+)
 def test_hostile_proofs_end_in_our_error(first: int, second: int, proof: list[bytes], same: bool) -> None:
     root = leaves_of(1)[0]
     for attempt in (

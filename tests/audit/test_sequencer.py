@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection, delete, text, update
 
-from audit import form, log
+from audit import form, log, merkle
 from audit.entry import make_entry
 from audit.errors import LogBehindError, LogCorruptError, LogError
 from audit.heads import HeadStore
@@ -18,7 +19,9 @@ from audit.note import NoteSigner
 from audit.sequencer import Sequencer
 from audit.tables import log_head, log_leaf, log_outbox, log_tile
 from gateway.db import Database
-from tests.audit.log_world import ORIGIN, Broken, World
+from tests.audit.log_world import ORIGIN, BrokenError, World
+
+AT = "2026-11-23T02:00:00.000Z"
 
 
 @pytest.fixture
@@ -62,9 +65,9 @@ def test_nothing_is_signed_again_when_nothing_was_appended(world: World) -> None
 
 def test_an_entry_that_is_rolled_back_leaves_no_gap(world: World) -> None:
     world.append(2)
-    with pytest.raises(Broken), world.database.write() as session:
-        log.append(session, make_entry(form.READ, at="2026-11-23T02:00:00.000Z", party="320509"))
-        raise Broken
+    with suppress(BrokenError), world.database.write() as session:
+        log.append(session, make_entry(form.READ, at=AT, party="320509"))
+        raise BrokenError
     world.append(2)
     world.drain(world.sequencer())
     world.check_log(4)
@@ -99,7 +102,7 @@ def test_a_log_goes_on_whatever_point_it_was_broken_off_at(world: World, before:
         world.drain(world.sequencer())
     world.append(300)
     world.fault.point, world.fault.after = point, after
-    with pytest.raises(Broken):
+    with pytest.raises(BrokenError):
         world.drain(world.sequencer())
     assert world.fault.point == "", "this point was never reached"
     world.check_pinned_first()
@@ -118,10 +121,9 @@ def test_a_log_goes_on_when_recovery_is_broken_off_too(sqlite_world: World, firs
     world.append(260)
     for point in (first, second):
         world.fault.point, world.fault.after = point, True
-        with pytest.raises(Broken):
-            restarted = world.sequencer()
-            world.append(3)
-            world.drain(restarted, limit=200)
+        world.append(3)
+        with pytest.raises(BrokenError):
+            world.drain(world.sequencer(), limit=200)
     restarted = world.sequencer()
     restarted.recover()
     world.drain(restarted)
@@ -136,10 +138,6 @@ def sqlite_world(sqlite_template: Path, tmp_path: Path) -> Iterator[World]:
     yield made
     made.heads.close()
     made.database.close()
-
-
-def flip(data: bytes) -> bytes:
-    return bytes([data[0] ^ 1]) + data[1:]
 
 
 def _flip_entry(session: Connection) -> None:
@@ -202,12 +200,14 @@ def allow_changes(session: Connection) -> None:
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
-def test_nothing_is_signed_that_does_not_read_back_as_it_was_written(world: World, damage: Callable[[Connection], None]) -> None:
+def test_nothing_is_signed_that_does_not_read_back_as_it_was_written(
+    world: World, damage: Callable[[Connection], None]
+) -> None:
     world.append(100)
     world.drain(world.sequencer())
     world.append(160)
     world.fault.point, world.fault.after = "integrate", True
-    with pytest.raises(Broken):
+    with pytest.raises(BrokenError):
         world.sequencer().step()
     with world.database.write() as session:
         allow_changes(session)
@@ -221,12 +221,12 @@ def test_nothing_is_signed_that_does_not_read_back_as_it_was_written(world: Worl
     assert world.heads.log_head(ORIGIN)[0] == 100  # type: ignore[index]
 
 
-@pytest.mark.parametrize("values", [{"hashes": b""}, {"hashes": bytes(32)}, {"hashes": bytes(31)}], ids=["none", "wrong", "cut"])
-def test_nothing_is_integrated_behind_a_head_that_does_not_fit_itself(world: World, values: dict[str, bytes]) -> None:
+@pytest.mark.parametrize("hashes", [b"", bytes(32), bytes(31)], ids=["none", "wrong", "cut"])
+def test_nothing_is_integrated_behind_a_head_that_does_not_fit_itself(world: World, hashes: bytes) -> None:
     world.append(1)
     world.drain(world.sequencer())
     with world.database.write() as session:
-        session.execute(update(log_head).values(values))
+        session.execute(update(log_head).values(hashes=hashes))
     world.append(1)
     with pytest.raises(LogCorruptError):
         world.drain(world.sequencer())
@@ -287,7 +287,7 @@ def test_a_database_that_was_set_back_and_went_on_elsewhere_signs_nothing(world:
     set_back(world, 200)
     elsewhere = HeadStore(tmp_path / "other-heads.db")
     with world.database.write() as session:
-        log.append_many(session, [make_entry(form.READ, at="2026-11-23T03:00:00.000Z", party="320509") for _ in range(150)])
+        log.append_many(session, [make_entry(form.READ, at=AT, party="320509") for _ in range(150)])
     naive = Sequencer(world.database.write, elsewhere, NoteSigner(ORIGIN, Ed25519PrivateKey.generate()), ORIGIN)
     while naive.step():
         pass
@@ -311,7 +311,7 @@ def test_a_database_with_another_root_for_the_pinned_size_signs_nothing(world: W
         entry = world.appended[-1]
         session.execute(delete(log_outbox))
         edge = log.compact_range(session, 2)
-        leaf = log.merkle.leaf_hash(entry)
+        leaf = merkle.leaf_hash(entry)
         edge.append(leaf)
         session.execute(log_leaf.insert().values(idx=2, leaf_hash=leaf, entry=entry))
         session.execute(update(log_head).values(size=3, root=edge.root(), hashes=b"".join(edge.hashes)))
@@ -332,13 +332,12 @@ def test_a_head_store_that_was_lost_signs_nothing(world: World, tmp_path: Path) 
 def test_many_writers_and_two_sequencers_lose_nothing_and_leave_no_gap(world: World) -> None:
     writers, each = 6, 40
     done = threading.Event()
-    faults: list[BaseException] = []
+    faults: list[Exception] = []
 
     def write(number: int) -> None:
         for n in range(each):
             with world.database.write() as session:
-                entry = make_entry(form.READ, at="2026-11-23T02:00:00.000Z", party="320509", actor=f"{number}-{n}")
-                log.append(session, entry)
+                log.append(session, make_entry(form.READ, at=AT, party="320509", actor=f"{number}-{n}"))
 
     def sequence() -> None:
         sequencer = Sequencer(world.database.write, world.heads, world.signer, ORIGIN)
@@ -348,7 +347,7 @@ def test_many_writers_and_two_sequencers_lose_nothing_and_leave_no_gap(world: Wo
     def run(work: Callable[[], None]) -> None:
         try:
             work()
-        except BaseException as error:
+        except Exception as error:  # noqa: BLE001 - whatever goes wrong in a thread must fail the test
             faults.append(error)
 
     with world.database.write() as session:  # the first step creates the head's row

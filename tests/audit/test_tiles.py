@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 
 import pytest
 from hypothesis import given
@@ -67,7 +68,8 @@ def test_any_other_name_is_refused(path: str) -> None:
 
 @needs_vectors
 def test_the_paths_of_go_mod_are_taken_or_refused_as_there_without_their_height() -> None:
-    ours = ["/".join(seed.split("/")[:1] + seed.split("/")[2:]) for seed in load("golang-mod", "tile-paths.json")["fuzz_seeds"]]
+    seeds = load("golang-mod", "tile-paths.json")["fuzz_seeds"]
+    ours = [re.sub(r"^tile/\d+/", "tile/", seed) for seed in seeds]
     assert len(ours) == 8
     taken = []
     for path in ours:
@@ -176,6 +178,7 @@ def test_a_real_log_rebuilds_from_its_entries_at_every_size(size: int) -> None:
 @needs_vectors
 def test_a_real_mirror_of_300_leaves_rebuilds_from_its_tiles() -> None:
     (folder,) = (VECTORS / "sunlight-witness/witness/mirror").glob("0*")
-    leaves = [leaf for tile in tiles.tiles_of_level(0, 300) for leaf in tiles.decode_tile((folder / tile.path).read_bytes())]
+    read = [tiles.decode_tile((folder / tile.path).read_bytes()) for tile in tiles.tiles_of_level(0, 300)]
+    leaves = [leaf for hashes in read for leaf in hashes]
     assert merkle.root_of(leaves) == base64.b64decode((folder / "checkpoint").read_text().split("\n")[2])
     assert tiles.decode_tile((folder / "tile/1/000.p/1").read_bytes()) == [merkle.subtree_root(leaves[:256])]

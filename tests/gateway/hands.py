@@ -93,7 +93,10 @@ def rows_of(node: Node) -> dict[str, int]:
 def entries(node: Node, t: str = "") -> list[dict[str, Any]]:
     """The log's entries (of type `t`), sequenced or not, oldest first."""
     with node.gateway.database.read() as session:
-        queries = (select(log_leaf.c.entry).order_by(log_leaf.c.idx), select(log_outbox.c.entry).order_by(log_outbox.c.id))
+        queries = (
+            select(log_leaf.c.entry).order_by(log_leaf.c.idx),
+            select(log_outbox.c.entry).order_by(log_outbox.c.id),
+        )
         found = [parse_entry(entry) for query in queries for entry in session.scalars(query)]
     return [entry for entry in found if not t or entry["t"] == t]
 

@@ -170,10 +170,11 @@ def test_the_demonstration_describes_itself_goes_on_where_it_was_and_ends_when_t
     described = []
     for _ in range(2):
         command = [sys.executable, "-c", _DEMONSTRATION, str(tmp_path / "demo")]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as demonstration:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as demonstration:
+            assert demonstration.stdout is not None
             deadline = time.monotonic() + 60
             while not (tmp_path / "demo" / "demo.json").exists():
-                assert demonstration.poll() is None
+                assert demonstration.poll() is None, demonstration.stdout.read()
                 assert time.monotonic() < deadline
                 time.sleep(0.1)
             time.sleep(1)

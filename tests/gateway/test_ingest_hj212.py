@@ -83,7 +83,9 @@ def test_a_broken_packet_in_the_middle_leaves_the_ones_behind_it_whole(wujiang: 
     assert counts(outcome) == {"accepted": 2, "refused": 1}
 
 
-def test_an_unregistered_devices_packet_waits_as_it_is_and_is_taken_when_the_device_is_registered(wujiang: Node) -> None:
+def test_an_unregistered_devices_packet_waits_as_it_is_and_is_taken_when_the_device_is_registered(
+    wujiang: Node,
+) -> None:
     outcome = hand_in_packets(wujiang, packet(0, w21003="1.2"), packet(1))
     assert counts(outcome) == {"held": 2}
     assert {problem["code"] for problem in report(wujiang, outcome)} >= {"record.device-unknown"}

@@ -31,7 +31,9 @@ def row(value: str | None, *, rev: int = 0, at: int = AT, series: int = 1, state
 def submit(database: Database, *rows: Row, reasons: list[str] | None = None) -> Taken:
     with database.write() as session:
         act = begin_act(session, "submission", "320509", "x", at=AT, submitted=True)
-        return take_submitted(session, rows, act.id, reasons=reasons or [""] * len(rows))
+        why = reasons or [""] * len(rows)
+        revisions = [one._replace(extra=reason) if reason else None for one, reason in zip(rows, why, strict=True)]
+        return take_submitted(session, rows, act.id, revisions=revisions)
 
 
 def receive(database: Database, *rows: Row) -> Taken:

@@ -43,9 +43,15 @@ def test_a_site_is_read_with_its_names_in_both_languages() -> None:
     assert record.position.datum == "WGS84"
 
 
-def test_defaults_are_left_out_and_everything_else_comes_back() -> None:
+def test_a_line_states_its_whole_key_and_its_unit_and_leaves_other_defaults_out() -> None:
+    bare = b'{"kind":"observation","site":"a","factor":"w20004","at":"2026-11-20T10:00:00+08:00","value":null}'
+    members = json.loads(encode_record(decode_line(bare)))
+    key = {"site": "a", "factor": "w20004", "origin": "auto", "stat": "inst", "period": "PT0S", "sample": ""}
+    assert members == {"kind": "observation", **key, "at": "2026-11-20T10:00:00+08:00", "value": None, "unit": None}
+
+
+def test_everything_that_is_not_a_default_comes_back() -> None:
     line = encode_record(decode_line(reading_line(sample="left", q="<", resent=True, origin="auto")))
-    assert b"origin" not in line
     assert json.loads(line).keys() >= {"kind", "sample", "q", "resent"}
     assert decode_line(line) == decode_line(reading_line(sample="left", q="<", resent=True))
 

@@ -20,10 +20,4 @@ def _end_with_parent() -> None:
 
 if __name__ == "__main__":
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    import gc, gateway.server
-    gc.collect(); gc.freeze()
-    import gc, gateway.server
-    gc.collect(); gc.freeze()
-    import gc, gateway.server
-    gc.collect(); gc.freeze()
     app(["serve", *sys.argv[1:]])

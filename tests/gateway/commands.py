@@ -1,0 +1,59 @@
+"""The command line as a test runs it: in this process, with no traceback forgiven; or as a process of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from typer.testing import CliRunner, Result
+
+from gateway.cli import app
+
+_ENDING = 20  # seconds
+_COMMAND = [sys.executable, "-c", "from gateway.cli import app; app()"]
+
+
+def taipu(*arguments: object, given: str | bytes | None = None, env: dict[str, str] | None = None) -> Result:
+    """What `taipu ARGUMENTS` prints and how it ends; an exception that it does not explain fails the test."""
+    words = [str(argument) for argument in arguments]
+    return CliRunner().invoke(app, words, input=given, env=env, catch_exceptions=False, prog_name="taipu")
+
+
+def taipu_json(*arguments: object, code: int = 0) -> Any:
+    """The JSON that a command prints, which must end with `code`."""
+    done = taipu(*arguments, "--json")
+    assert done.exit_code == code, done.output
+    return json.loads(done.stdout)
+
+
+def refused(done: Result, code: str, exit_code: int = 1) -> None:
+    """The command said this on standard error, nothing on standard output, and ended so."""
+    assert done.stderr.startswith(f"{code}: "), done.output
+    assert (done.stdout, done.exit_code) == ("", exit_code)
+
+
+@contextmanager
+def process(*arguments: object) -> Iterator[subprocess.Popen[str]]:
+    """`taipu ARGUMENTS` as a process with pipes; killed by its id if the block leaves it running."""
+    words = [*_COMMAND, *map(str, arguments)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=pipe, text=True, cwd=_ROOT) as started:
+        try:
+            yield started
+        finally:
+            if started.poll() is None:
+                started.kill()
+
+
+def ended(started: subprocess.Popen[str]) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of a process that is about to end."""
+    stdout, stderr = started.communicate(timeout=_ENDING)
+    return started.returncode, stdout, stderr
+
+
+_ROOT = Path(__file__).resolve().parents[2]

@@ -1,0 +1,277 @@
+"""`taipu partner`, `client`, `device` and `plan`: whom and what a gateway knows."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+
+import pytest
+from joserfc.jwk import ECKey
+
+from gateway.cli.exits import ExitCode
+from partners.client_file import read_client_file
+from tests.gateway.commands import refused, taipu, taipu_json
+from tests.world import ANTIMONY, QINGPU, SITES, WUJIANG, free_port, make_node, plan_document, serve
+
+DEVICES = """\
+devices:
+  - mn: "010000A8900016F000169DC0"
+    site: 320509-SW-0003
+    profile: hj212-2017
+    minute: PT1M
+    factors:
+      w20004: {unit: mg/L}
+"""
+
+
+@pytest.fixture(autouse=True)
+def _no_variables(monkeypatch):
+    for name in [name for name in os.environ if name.upper().startswith("TAIPU_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def home(tmp_path):
+    directory = tmp_path / "home"
+    assert taipu("init", directory, "--party", QINGPU, "--url", "https://gateway.qingpu.example").exit_code == 0
+    return directory
+
+
+@pytest.fixture(scope="module")
+def wujiang(tmp_path_factory):
+    """A gateway of another party that serves."""
+    node = make_node(tmp_path_factory.mktemp("wujiang"), WUJIANG)
+    serve(node, duties=False)
+    yield node
+    node.stop()
+
+
+@pytest.fixture
+def document(wujiang, tmp_path):
+    """Wujiang's party document as a file."""
+    path = tmp_path / "wujiang.jws"
+    path.write_text(taipu("partner", "show", "--home", wujiang.gateway.settings.home, "--document").stdout)
+    return path
+
+
+@pytest.fixture
+def fingerprint(wujiang):
+    return taipu_json("partner", "show", "--home", wujiang.gateway.settings.home)["fingerprint"]
+
+
+def test_partner_show_prints_the_fingerprint_in_eight_groups(home):
+    lines = dict(re.split(r"  +", line, maxsplit=1) for line in taipu("partner", "show", "--home", home).stdout.splitlines())
+    assert lines["party"] == QINGPU
+    assert re.fullmatch(r"([0-9a-f]{4} ){7}[0-9a-f]{4}", lines["fingerprint"])
+
+
+def test_a_partner_is_added_from_a_file_under_the_fingerprint_that_was_read_out(home, document, fingerprint, wujiang):
+    as_people_copy_it = fingerprint.upper().replace(" ", "-")
+    done = taipu("partner", "add", document, "--fingerprint", as_people_copy_it, "--home", home)
+    assert (done.exit_code, done.stderr) == (0, "")
+    (known,) = taipu_json("partner", "list", "--home", home)
+    assert (known["party"], known["state"], known["url"]) == (WUJIANG, "active", wujiang.url)
+    assert known["fingerprint"] == fingerprint
+    clients = taipu_json("client", "list", "--home", home)
+    assert [(one["client_id"], one["kind"]) for one in clients] == [(f"{WUJIANG}-gateway", "gateway")]
+    assert fingerprint in taipu("partner", "list", "--home", home).stdout
+
+
+def test_a_partner_is_added_from_its_address_once_a_person_says_the_fingerprint_is_right(home, fingerprint, wujiang):
+    done = taipu("partner", "add", wujiang.url, "--home", home, given="y\n")
+    assert done.exit_code == 0, done.output
+    assert fingerprint in done.stderr
+    assert done.stdout.startswith(f"{WUJIANG} (吴江区")
+
+
+@pytest.mark.parametrize("answer", ["n\n", "\n", "yep\n"])
+def test_any_other_answer_changes_nothing(home, document, answer):
+    done = taipu("partner", "add", document, "--home", home, given=answer)
+    assert done.exit_code == ExitCode.FAILED
+    assert "input.declined" in done.stderr
+    assert taipu_json("partner", "list", "--home", home) == []
+
+
+def test_without_a_person_to_ask_the_fingerprint_must_be_given(home, document, fingerprint):
+    done = taipu("partner", "add", document, "--home", home, "--no-input")
+    assert done.exit_code == ExitCode.USAGE
+    assert fingerprint in done.stderr
+    assert taipu_json("partner", "list", "--home", home) == []
+
+
+def test_another_fingerprint_is_refused_whatever_the_document_says(home, document):
+    done = taipu("partner", "add", document, "--fingerprint", "0000 " * 8, "--home", home)
+    refused(done, "partner.fingerprint-differs")
+    assert taipu_json("partner", "list", "--home", home) == []
+
+
+def test_an_authority_of_its_own_may_be_given_and_is_used(home, wujiang, fingerprint, tmp_path):
+    ours, theirs = home / "tls" / "ca.pem", wujiang.gateway.settings.tls.ca
+    add = ("partner", "add", wujiang.url, "--fingerprint", fingerprint, "--home", home, "--ca")
+    refused(taipu(*add, ours), "partner.unreachable", ExitCode.UNREACHABLE)
+    assert taipu(*add, theirs).exit_code == 0
+
+
+def test_what_is_no_partner_is_refused(home, document, fingerprint, tmp_path):
+    (tmp_path / "broken.jws").write_text("eyJh.e30.x")
+    own = taipu_json("partner", "show", "--home", home)["fingerprint"]
+    cases = [
+        (home / "party.jws", own, "party.own", ExitCode.FAILED),
+        (tmp_path / "nothing", fingerprint, "input.unreadable", ExitCode.FAILED),
+        (tmp_path / "broken.jws", fingerprint, "partner.document-invalid", ExitCode.FAILED),
+        (f"https://127.0.0.1:{free_port()}", fingerprint, "partner.unreachable", ExitCode.UNREACHABLE),
+        ("https://Not A Host", fingerprint, "party.url-invalid", ExitCode.FAILED),
+    ]
+    for source, given, code, exit_code in cases:
+        refused(taipu("partner", "add", source, "--fingerprint", given, "--home", home), code, exit_code)
+    add = ("partner", "add", document, "--fingerprint", fingerprint, "--home", home)
+    assert taipu(*add).exit_code == 0
+    refused(taipu(*add), "party.exists")
+
+
+def test_a_client_gets_a_key_that_only_its_owner_reads_and_a_file_that_works(home, tmp_path):
+    key = tmp_path / "station.pem"
+    done = taipu(
+        "client", "add", "--id", "pingwang", "--party", QINGPU, "--kind", "station", "--scope", "records:submit",
+        "--key-out", key, "--home", home,
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    (tmp_path / "station.json").write_text(done.stdout)
+    known = read_client_file(tmp_path / "station.json")
+    assert (known.client_id, known.url, known.scopes) == (
+        "pingwang", "https://gateway.qingpu.example", ("records:submit",),
+    )  # fmt: skip
+    known.connect().close()
+    (listed,) = taipu_json("client", "list", "--home", home)
+    assert listed == {
+        "client_id": "pingwang", "party": QINGPU, "kind": "station", "state": "active", "scopes": ["records:submit"],
+    }  # fmt: skip
+
+
+def test_a_client_may_bring_public_keys_of_its_own(home, tmp_path):
+    public = ECKey.generate_key("P-256", auto_kid=True).as_dict(private=False)
+    (tmp_path / "jwks.json").write_text(json.dumps({"keys": [public]}))
+    done = taipu(
+        "client", "add", "--id", "reader", "--party", WUJIANG, "--kind", "reader", "--scope",
+        "records:read feeds:read", "--scope", "audit:read", "--jwks", tmp_path / "jwks.json", "--home", home,
+    )  # fmt: skip
+    assert (done.exit_code, done.stdout) == (0, "")
+    (listed,) = taipu_json("client", "list", "--home", home)
+    assert listed["scopes"] == ["audit:read", "feeds:read", "records:read"]
+
+
+def test_a_client_that_cannot_be_is_refused_and_leaves_no_key_behind(home, tmp_path):
+    def add(**changed):
+        given = {"id": "one", "party": QINGPU, "kind": "station", "scope": "records:submit", "key-out": tmp_path / "k.pem"}
+        given |= changed
+        return taipu("client", "add", "--home", home, *(word for name in given for word in (f"--{name}", given[name])))
+
+    assert add().exit_code == 0
+    kept = (tmp_path / "k.pem").read_bytes()
+    refused(add(id="two"), "keys.exist")
+    assert (tmp_path / "k.pem").read_bytes() == kept
+    other = tmp_path / "other.pem"
+    for changed, code in [
+        ({"id": "one"}, "client.exists"),
+        ({"id": "with space"}, "client.malformed"),
+        ({"scope": "records:everything"}, "client.malformed"),
+        ({"party": "Q"}, "client.malformed"),
+    ]:
+        refused(add(**{"key-out": other, **changed}), code)
+        assert not other.exists()
+    refused(add(id="three", **{"key-out": tmp_path / "no" / "folder.pem"}), "input.unreadable")
+    assert add(kind="gateway", id="four").exit_code == ExitCode.USAGE
+    assert [one["client_id"] for one in taipu_json("client", "list", "--home", home)] == ["one"]
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        pytest.param("{", "key.refused", id="not JSON"),
+        pytest.param('{"keys": []}', "key.refused", id="no key"),
+        pytest.param(json.dumps({"keys": [{"kty": "oct", "k": "c2VjcmV0"}]}), "key.private", id="shared secret"),
+        pytest.param(json.dumps({"keys": [ECKey.generate_key("P-256").as_dict(private=True)]}), "key.private", id="secret"),
+    ],
+)
+def test_keys_that_are_not_accepted_are_refused(home, tmp_path, text, code):
+    (tmp_path / "jwks.json").write_text(text)
+    done = taipu(
+        "client", "add", "--id", "one", "--party", QINGPU, "--kind", "reader", "--scope", "records:read", "--jwks",
+        tmp_path / "jwks.json", "--home", home,
+    )  # fmt: skip
+    refused(done, code)
+
+
+@pytest.mark.parametrize("keys", [[], ["--jwks", "a", "--key-out", "b"]], ids=["neither", "both"])
+def test_a_client_has_keys_from_one_source(home, keys):
+    words = ["--id", "one", "--party", QINGPU, "--kind", "reader", "--scope", "records:read", *keys]
+    assert taipu("client", "add", *words, "--home", home).exit_code == ExitCode.USAGE
+
+
+def test_devices_are_registered_from_a_document_and_listed(home):
+    done = taipu("device", "add", "-", "--home", home, given=DEVICES)
+    assert (done.exit_code, done.stderr) == (0, "")
+    (device,) = taipu_json("device", "list", "--home", home)["devices"]
+    assert (device["mn"], device["site"]) == ("010000A8900016F000169DC0", "320509-SW-0003")
+    again = taipu("device", "add", "-", "--home", home, given=DEVICES.replace("0003", "0004"))
+    assert again.exit_code == 0
+    assert "320509-SW-0004" in taipu("device", "list", "--home", home).stdout
+
+
+def test_a_document_of_devices_with_faults_changes_nothing(home):
+    refused(taipu("device", "add", "-", "--home", home, given=DEVICES + "  - mn: x\n"), "device.malformed")
+    refused(taipu("device", "add", "/nowhere", "--home", home), "input.unreadable")
+    assert taipu_json("device", "list", "--home", home) == {"devices": []}
+
+
+def test_plan_check_says_who_gets_what_in_either_language(tmp_path):
+    (tmp_path / "plan.json").write_bytes(plan_document(SITES, ANTIMONY))
+    english, chinese = (taipu("plan", "check", tmp_path / "plan.json", "--lang", lang) for lang in ("en", "zh"))
+    assert (english.exit_code, chinese.exit_code) == (0, 0)
+    assert "wj-antimony: limited to the factors Antimony (w20004)." in english.stdout.splitlines()
+    assert "wj-antimony" in chinese.stdout
+    assert "锑" in chinese.stdout
+    assert "/datasets/1: advice: " in english.stderr, "what is missing is told where it is missing"
+
+
+def test_plan_check_points_to_every_reason_not_to_sign(tmp_path):
+    stranger = ANTIMONY | {"provider": "110000", "select": {"factors": ["w99999"]}}
+    done = taipu("plan", "check", "-", given=plan_document(stranger))
+    assert done.exit_code == ExitCode.FAILED
+    assert "/datasets/0/provider: refusal: " in done.stderr
+    assert "/datasets/0/select/factors: refusal: " in done.stderr
+    said = json.loads(taipu("plan", "check", "-", "--json", given=plan_document(stranger)).stdout)
+    assert {"factor-unknown", "provider-not-party"} <= {note["code"] for note in said["notes"]}
+
+
+@pytest.mark.parametrize(
+    ("document", "pointer"),
+    [
+        pytest.param(b"plan: [", "/", id="not YAML"),
+        pytest.param(b"\xff", "/", id="not text"),
+        pytest.param(plan_document(ANTIMONY | {"surprise": 1}), "/datasets/0/surprise", id="an unknown member"),
+    ],
+)
+def test_plan_check_of_what_is_no_plan_points_to_the_fault(document, pointer):
+    done = taipu("plan", "check", "-", given=document)
+    assert (done.exit_code, done.stdout) == (ExitCode.FAILED, "")
+    assert done.stderr.startswith(f"{pointer}: refusal: ")
+    assert "plan.malformed" in done.stderr
+
+
+def test_a_plan_is_applied_and_listed_and_a_version_never_changes(home):
+    apply = ("plan", "apply", "-", "--home", home)
+    assert taipu(*apply, given=plan_document(SITES)).exit_code == 0
+    refused(taipu(*apply, given=plan_document(SITES, ANTIMONY)), "plan.version-taken")
+    refused(taipu(*apply, given=plan_document(ANTIMONY | {"provider": "110000"})), "plan.refused")
+    refused(taipu(*apply, given="x" * 300_000), "input.too-large")
+    assert taipu(*apply, given=plan_document(SITES, ANTIMONY, version=2)).exit_code == 0
+    plans = taipu_json("plan", "list", "--home", home)
+    assert [(plan["plan"], plan["in_force"], plan["datasets"]) for plan in plans] == [
+        ("tri-district-monitoring@1", False, ["wj-sites"]),
+        ("tri-district-monitoring@2", True, ["wj-sites", "wj-antimony"]),
+    ]
+    assert "监测数据共享方案" in taipu("plan", "list", "--home", home).stdout
