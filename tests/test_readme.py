@@ -32,7 +32,7 @@ def test_there_are_help_blocks_to_compare() -> None:
     assert len(_BLOCK.findall(README.read_text())) >= 3
 
 
-@pytest.mark.parametrize("command, shown", _BLOCK.findall(README.read_text()), ids=lambda part: part[:30])
+@pytest.mark.parametrize(("command", "shown"), _BLOCK.findall(README.read_text()), ids=lambda part: part[:30])
 def test_help_block_is_what_the_program_prints(command: str, shown: str) -> None:
     assert shown == help_of(command)
 
