@@ -9,13 +9,15 @@
     └── ReadOnlyError         this gateway may not write now
         └── RolledBackError   its database is behind what it has already given out
 
-A class without a row in the table answers with its nearest parent's status; a test walks all of them.
+A class without a row in the table answers with its nearest parent's status; a test walks all of them. What only a
+person at a terminal can meet (settings, key files) needs no row.
 """
 
 from __future__ import annotations
 
-from partners.document import PartyDocumentError
-from partners.errors import AuthenticationError, ClientInactiveError, PartnerError, ScopeError
+from audit.errors import EntryError, HeadConflictError, LogError, ProofError, ReceiptError, TileError
+from partners.document import PartyDocumentError, PartyError
+from partners.errors import AuthenticationError, ClientInactiveError, PartnerError, RegistrationError, ScopeError
 from schemas.errors import (
     BatchError,
     LimitError,
@@ -85,12 +87,26 @@ STATUS: dict[type[SharingError], int] = {
     PlanError: 422,
     BatchError: 400,
     SignatureError: 400,
+    ReceiptError: 400,
+    EntryError: 400,
+    ProofError: 400,
+    TileError: 404,
+    RegistrationError: 422,
+    PartyError: 400,
     PartyDocumentError: 400,
     PartnerError: 502,
     ReadOnlyError: 503,
+    LogError: 503,
+    HeadConflictError: 503,
 }
 
-_BY_CODE = {"party.exists": 409, "party.unknown": 404, "submission.media-type": 415, "request.media-type": 415}
+_BY_CODE = {
+    "party.exists": 409,
+    "party.unknown": 404,
+    "submission.media-type": 415,
+    "request.media-type": 415,
+    "limit.replay-memory-full": 429,
+}
 
 
 def status_of(error: SharingError) -> int:
@@ -111,4 +127,4 @@ def problem(error: SharingError) -> dict[str, object]:
     }
     if error.pointers:
         body["pointers"] = list(error.pointers)
-    return {**body, **error.extra}
+    return {**error.extra, **body}

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from audit.entry import make_entry
+from audit.errors import HeadConflictError
 from audit.form import BATCH_PUBLISHED
 from audit.heads import HeadStore
 from audit.log import append
@@ -29,11 +30,12 @@ from partners.delivery import open_deliveries
 from partners.plans import plans_in_force
 from schemas import jws
 from schemas.batch import MAX_BYTES, MAX_RECORDS, Batch, write_batch
+from schemas.errors import SharingError
 from schemas.plan import Dataset, Plan
 from schemas.records import Site, decode_line
 from schemas.times import beijing_text, utc_text
 
-_TAKE = 8  # rows of the queue in one step; each holds up to 5,000 keys
+TAKEN_TOGETHER = 4 * MAX_RECORDS  # records of one step, which are in memory together; a step ends with a full row
 
 
 @dataclass(frozen=True)
@@ -95,16 +97,26 @@ class Publisher:
         return held
 
     def publish_due(self, *, now: int) -> list[Batch]:
-        """Publish every dataset whose oldest waiting record has waited its `linger`. `now` in ms UTC."""
+        """Publish every dataset whose oldest waiting record has waited its `linger`. `now` in ms UTC.
+
+        Raises:
+            SharingError: a dataset could not be published; all others were.
+        """
         with self._database.read() as session:
             waiting = queue.waiting(session)
             plans = plans_in_force(session, now)
         made: list[Batch] = []
+        failed: SharingError | None = None
         for name, since in sorted(waiting.items()):
             found = plans.dataset(self._home, name)
             # Without a plan that knows the dataset its queue stays: the next version may share it again.
             if found is not None and now >= since + found[1].linger.total_seconds() * 1000:
-                made += self.publish(name, now=now)
+                try:
+                    made += self.publish(name, now=now)
+                except SharingError as error:
+                    failed = error
+        if failed is not None:
+            raise failed
         return made
 
     def publish(self, name: str, *, now: int) -> list[Batch]:
@@ -117,11 +129,25 @@ class Publisher:
             if found is None:
                 return []
             plan, dataset = found
-            lines = self._lines(session, dataset, queue.take(session, name, _TAKE))
+            lines = self._lines(session, dataset, queue.take(session, name, TAKEN_TOGETHER))
             batches = self._write(session, head, plan, dataset, lines, created)
-        for batch in batches:
-            self._heads.pin_feed(self._home, name, batch.manifest.seq, batch.hash)
+        if batches:
+            self._pin(name)
         return batches
+
+    def _pin(self, name: str) -> None:
+        """Pin every batch of the feed that is committed and not pinned yet, in order, whoever made it."""
+        pinned = self._heads.feed_head(self._home, name)
+        with self._database.read() as session:
+            unpinned = list(feeds.manifests(session, self._home, name, after=pinned[0] if pinned else 0))
+        for seq, manifest in unpinned:
+            try:
+                self._heads.pin_feed(self._home, name, seq, manifest)
+            except HeadConflictError:
+                newest = self._heads.feed_head(self._home, name)
+                if newest is None or newest[0] <= seq:
+                    raise
+                # Another publisher was quicker with this one and the next.
 
     def _lines(self, session: ReadSession, dataset: Dataset, queued: Sequence[queue.Queued]) -> list[Line]:
         """The queued records that the dataset still selects, each as it leaves, in order of time."""

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from functools import partial
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.ingest.release import release_arrived
 from gateway.service import Gateway
@@ -86,7 +85,8 @@ class Duties:
     def _attempt(self, name: str, step: Callable[[], None]) -> None:
         try:
             step()
-        except (SharingError, SQLAlchemyError, OSError) as error:
+        except Exception as error:
+            # Whatever it is, the duty goes on: a thread that ended here would be missed by nobody until it mattered.
             if not self._stopping.is_set():
                 log.exception("duty.failed", duty=name, error=type(error).__name__)
                 self._stopping.wait(_AFTER_FAULT)
@@ -97,8 +97,7 @@ class Duties:
             self._stopping.wait(self._gateway.settings.checkpoint)
 
     def _publish(self) -> None:
-        made = self._gateway.publisher.publish_due(now=now_millis())
-        if made:
+        while self._gateway.publisher.publish_due(now=now_millis()) and not self._stopping.is_set():
             self._gateway.signals.published.send()
             self._gateway.signals.logged.send()
 

@@ -7,7 +7,7 @@ their answer as an `Extent`, which every query over records requires.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from partners.plans import Plans
 from partners.principal import Principal
@@ -73,21 +73,29 @@ SCOPES: dict[type[Request], str] = {
 
 @dataclass(frozen=True)
 class Extent:
-    """How much a reader may see: `everything`, or its party's own records and what `datasets` select and leave."""
+    """How much a reader may see: `everything`, or its party's own records and what `datasets` select and leave.
+
+    `starts` says from when on each of the datasets may be seen (ms UTC; None: from the beginning).
+    """
 
     everything: bool
     party: str
     datasets: tuple[Dataset, ...] = ()
+    starts: tuple[int | None, ...] = ()
 
 
 @dataclass(frozen=True)
 class Decision:
-    """`allow`, or a public `code` and a sentence. `extent` comes with an allowed read of records."""
+    """`allow`, or a public `code` and a sentence. `extent` comes with an allowed read of records.
+
+    `start` comes with an allowed read of a feed: batches made before it (ms UTC) are not for this reader; None: all are.
+    """
 
     allow: bool
     code: str = ""
     detail: str = ""
     extent: Extent | None = None
+    start: int | None = None
 
 
 def decide(principal: Principal, request: Request, plans: Plans, home: str) -> Decision:
@@ -123,7 +131,8 @@ def _read_feed(principal: Principal, plans: Plans, home: str, provider: str, dat
         return Decision(allow=True)
     if provider != home:
         return _deny("access.not-relayed", "this gateway does not relay feeds of other parties")
-    return _granted(plans, provider, dataset, principal.party)
+    decision = _granted(plans, provider, dataset, principal.party)
+    return replace(decision, start=plans.start(provider, dataset, principal.party)) if decision.allow else decision
 
 
 def _push(principal: Principal, plans: Plans, home: str, provider: str, dataset: str) -> Decision:
@@ -142,12 +151,9 @@ def _granted(plans: Plans, provider: str, dataset: str, recipient: str) -> Decis
 def _extent(principal: Principal, plans: Plans, home: str) -> Extent:
     if principal.party == home:
         return Extent(everything=True, party=home)
-    received = plans.received_by(principal.party)
-    return Extent(
-        everything=False,
-        party=principal.party,
-        datasets=tuple(dataset for dataset in received if dataset.provider == home),
-    )
+    received = tuple(dataset for dataset in plans.received_by(principal.party) if dataset.provider == home)
+    starts = tuple(plans.start(home, dataset.id, principal.party) for dataset in received)
+    return Extent(everything=False, party=principal.party, datasets=received, starts=starts)
 
 
 def _only(allow: bool, code: str, detail: str) -> Decision:

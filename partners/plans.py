@@ -21,9 +21,10 @@ from schemas.plan.advice import check_plan
 
 @dataclass(frozen=True)
 class Plans:
-    """The plan versions in force at one instant, at most one of each plan."""
+    """The plan versions in force at one instant, at most one of each plan, and their `earlier` ones, newest first."""
 
     plans: tuple[Plan, ...]
+    earlier: tuple[Plan, ...] = ()
 
     def dataset(self, provider: str, dataset: str) -> tuple[Plan, Dataset] | None:
         """The dataset `dataset` of `provider`, with the plan that grants it."""
@@ -32,6 +33,29 @@ class Plans:
             if found is not None and found.provider == provider:
                 return plan, found
         return None
+
+    def start(self, provider: str, dataset: str, party: str) -> int | None:
+        """From when on `party` may see a dataset that is readable by it (ms UTC; None: from the beginning).
+
+        Without history that is when it joined: when the first of the versions came that have given it the dataset
+        without a break.
+        """
+        found = self.dataset(provider, dataset)
+        if found is None:
+            raise RuntimeError("only what a plan in force gives begins at some time")
+        plan, given = found
+        reach = given.reach(party)
+        if reach == "all":
+            return None
+        if reach == "none":
+            reach = plan.effective
+            for older in self.earlier:
+                if older.id == plan.id:
+                    held = older.dataset(dataset)
+                    if held is None or held.provider != provider or not held.received_by(party):
+                        break
+                    reach = older.effective
+        return int(reach.timestamp() * 1000)
 
     def provided_by(self, party: str) -> list[Dataset]:
         return [dataset for plan in self.plans for dataset in plan.provided_by(party)]
@@ -80,10 +104,13 @@ def plans_in_force(session: Connection, now: int) -> Plans:
     table = tables.plan
     query = select(table.c.id, table.c.digest, table.c.document).where(table.c.effective <= now)
     newest: dict[str, Plan] = {}
-    for row in session.execute(query.order_by(table.c.id, table.c.version)):
-        newest[row.id] = _parse(row.digest, row.document)
+    earlier: list[Plan] = []
+    for row in session.execute(query.order_by(table.c.id, table.c.version.desc())):
+        plan = _parse(row.digest, row.document)
+        if newest.setdefault(plan.id, plan) is not plan:
+            earlier.append(plan)
     instant = datetime.fromtimestamp(now / 1000, UTC)
-    return Plans(tuple(plan for plan in newest.values() if plan.in_force(instant)))
+    return Plans(tuple(plan for plan in newest.values() if plan.in_force(instant)), tuple(earlier))
 
 
 @lru_cache(maxsize=64)

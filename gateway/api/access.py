@@ -11,7 +11,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from gateway.db import ReadSession
-from gateway.errors import AccessDeniedError, RequestError
+from gateway.errors import AccessDeniedError, ReadOnlyError, RequestError
 from gateway.service import Gateway
 from partners.grants import Decision, decide
 from partners.grants import Request as Wish
@@ -29,6 +29,20 @@ def gateway_of(request: Request) -> Gateway:
 
 
 Home = Annotated[Gateway, Depends(gateway_of)]
+
+
+def writable_gateway(gateway: Home) -> Gateway:
+    """The gateway, where it may take something in: a receipt for it promises a log entry that has to follow.
+
+    Raises:
+        ReadOnlyError: its database or its log is not what it was.
+    """
+    if gateway.read_only is not None:
+        raise ReadOnlyError(f"nothing is taken in until a person has looked: {gateway.read_only.code}")
+    return gateway
+
+
+WritableHome = Annotated[Gateway, Depends(writable_gateway)]
 
 
 def principal_of(request: Request, gateway: Home) -> Principal:

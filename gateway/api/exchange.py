@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from audit.receipts import open_receipt
-from gateway.api.access import Body, Caller, Home, allow
+from gateway.api.access import Body, Caller, Home, WritableHome, allow
 from gateway.errors import AccessDeniedError, NotFoundError, RequestError
 from gateway.service import Gateway
 from gateway.store import feeds
@@ -26,7 +26,7 @@ router = APIRouter()
 
 @router.put("/v1/inbox/{provider}/{dataset}/{seq}", summary="Hand over one batch of a feed")
 def push_batch(
-    request: Request, gateway: Home, caller: Caller, body: Body, provider: str, dataset: str, seq: int
+    request: Request, gateway: WritableHome, caller: Caller, body: Body, provider: str, dataset: str, seq: int
 ) -> dict[str, Any]:
     """The receipt, also when the batch was here before. 400 what the provider did not sign, 409 a gap or a fork."""
     now = now_millis()
@@ -45,7 +45,7 @@ def push_batch(
 
 
 @router.post("/v1/receipts", summary="Hand over a receipt for a batch that was pulled", status_code=201)
-def send_receipt(gateway: Home, caller: Caller, body: Body, response: Response) -> dict[str, Any]:
+def send_receipt(gateway: WritableHome, caller: Caller, body: Body, response: Response) -> dict[str, Any]:
     """201 when it is new, 200 when it was here before."""
     party = _known_party(gateway, caller)
     try:

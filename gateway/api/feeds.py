@@ -58,21 +58,23 @@ def read_feed(
 ) -> Response:  # fmt: skip
     """Batches after + 1, after + 2, … up to about 8 MiB, oldest first; an empty body at the head.
 
-    A cursor beyond the head is an error with the head in it, never an empty success: the caller holds what we do not.
+    Who joined later gets what was made since. A cursor beyond the head is an error with the head in it, never an empty
+    success: the caller holds what we do not.
     """
     now = now_millis()
     with gateway.database.read() as session:
-        allow(session, gateway, caller, ReadFeed(provider, dataset), now=now)
+        start = allow(session, gateway, caller, ReadFeed(provider, dataset), now=now).start
         head = served_head(gateway, feeds.head(session, provider, dataset))
         if after > head.seq:
             raise CursorError(
                 f"the newest batch is number {head.seq}", code="feed.cursor-beyond-head",
                 extra={"head": head.seq, "manifest": head.manifest},
             )  # fmt: skip
-        page = list(_page(feeds.batches(session, provider, dataset, first=after + 1, last=head.seq), gateway))
-    last = page[-1].seq if page else after
+        found = feeds.batches(session, provider, dataset, first=after + 1, last=head.seq, since=start)
+        page = list(_page(found, gateway))
+    last = page[-1].seq if page else head.seq
     if page:
-        log_disclosure(gateway, caller, request, {"from": after + 1, "to": last}, now=now)
+        log_disclosure(gateway, caller, request, {"from": page[0].seq, "to": last}, now=now)
     headers = {"Taipu-Head": str(head.seq), "Cache-Control": "no-store, private"}
     if last < head.seq:
         headers["Link"] = f'</v1/feeds/{provider}/{dataset}?after={last}>; rel="next"'
@@ -84,9 +86,9 @@ def read_batch(request: Request, gateway: Home, caller: Caller, provider: str, d
     """That one batch file. It never changes, so whoever may read it may keep it for ever."""
     now = now_millis()
     with gateway.database.read() as session:
-        allow(session, gateway, caller, ReadFeed(provider, dataset), now=now)
+        start = allow(session, gateway, caller, ReadFeed(provider, dataset), now=now).start
         head = served_head(gateway, feeds.head(session, provider, dataset))
-        batch = feeds.find_batch(session, provider, dataset, seq) if 0 < seq <= head.seq else None
+        batch = feeds.find_batch(session, provider, dataset, seq, since=start) if 0 < seq <= head.seq else None
     if batch is None:
         raise NotFoundError("there is no batch with this number", code="batch.not-found")
     etag = f'"{batch.manifest}"'

@@ -8,7 +8,7 @@ import zstandard
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
 
-from gateway.api.access import Body, Caller, Home, allow
+from gateway.api.access import Body, Caller, Home, WritableHome, allow
 from gateway.errors import NotFoundError
 from gateway.ingest.submissions import MAX_KEY, find_submission, submit
 from gateway.service import Gateway
@@ -21,7 +21,7 @@ router = APIRouter()
 
 @router.post("/v1/submissions", status_code=201, summary="Hand in records")
 def post_submission(
-    request: Request, gateway: Home, caller: Caller, body: Body,
+    request: Request, gateway: WritableHome, caller: Caller, body: Body,
     idempotency_key: Annotated[str | None, Header(max_length=MAX_KEY)] = None,
     dry_run: Annotated[bool, Query()] = False,
 ) -> Response:  # fmt: skip

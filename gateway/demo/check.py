@@ -67,8 +67,9 @@ def run_check(root: Path, observations: int, *, server: str | None, tell: Tell) 
     """
     began = time.monotonic()
     now = now_millis()
-    tell("simulated data; making three gateways")
-    members = create_network(root, now=now, server=server)
+    # Nobody opens its pages, and a demonstration may be running beside it: it leaves the usual ports alone.
+    members = create_network(root, now=now, server=server, ports={})
+    tell(f"simulated data; three gateways at {', '.join(member.url for member in members)}")
     works = [make_workload(member.party, observations, now) for member in members]
     with running(members) as nodes:
         tell(f"handing in {sum(work.observations for work in works):,} readings, and killing {KILLED} in the middle")

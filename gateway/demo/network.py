@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -78,17 +78,20 @@ class Member:
     readers: tuple[Access, ...]
 
 
-def create_network(root: Path, *, now: int, server: str | None = None) -> list[Member]:
+def create_network(
+    root: Path, *, now: int, server: str | None = None, ports: Mapping[str, tuple[int, int]] = PORTS
+) -> list[Member]:
     """Make three homes under `root`, which is empty or not there yet. `now` in ms UTC.
 
-    The databases are SQLite files in the homes, or made anew on the PostgreSQL `server` (a URL).
+    The databases are SQLite files in the homes, or made anew on the PostgreSQL `server` (a URL). A party listens on its
+    `ports`, if it has any and they are free; otherwise on free ones that the system chooses.
 
     Raises:
         DemoError: `demo.directory-occupied`, `demo.database-failed`.
     """
     if root.exists() and any(root.iterdir()):
         raise DemoError(f"{root} is not empty, and holds no finished demonstration", code="demo.directory-occupied")
-    homes = [_create_home(root, party, now, server) for party in PARTIES]
+    homes = [_create_home(root, party, now, server, ports.get(party, (0, 0))) for party in PARTIES]
     (root / "clients").mkdir(mode=0o700)
     documents = {home.settings.party: registry.sign_document(home, now=now) for home in homes}
     effective = datetime.fromtimestamp(now // 1000, BEIJING).isoformat()
@@ -166,8 +169,8 @@ def connect(access: Access) -> PartnerClient:
     return PartnerClient(access.url, access.ca.read_text(encoding="ascii"), auth)
 
 
-def _create_home(root: Path, party: str, now: int, server: str | None) -> Home:
-    partner, console = (port if _is_free(port) else _free_port() for port in PORTS[party])
+def _create_home(root: Path, party: str, now: int, server: str | None, ports: tuple[int, int]) -> Home:
+    partner, console = (port if port and _is_free(port) else _free_port() for port in ports)
     settings: dict[str, str | float] = {
         **_QUICK, "listen.partner": f"{_HOST}:{partner}", "listen.console": f"{_HOST}:{console}",
     }  # fmt: skip

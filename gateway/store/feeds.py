@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 
 import zstandard
-from sqlalchemy import Select, func, insert, select, update
+from sqlalchemy import Select, func, insert, select, true, update
 from sqlalchemy.dialects import postgresql
 
 from gateway.db import ReadSession, WriteSession
@@ -102,17 +102,22 @@ def manifests(session: ReadSession, provider: str, dataset: str, *, after: int) 
         yield row.seq, row.manifest
 
 
-def find_batch(session: ReadSession, provider: str, dataset: str, seq: int) -> StoredBatch | None:
-    """One batch, if it is held."""
-    return next(iter(batches(session, provider, dataset, first=seq, last=seq)), None)
+def find_batch(
+    session: ReadSession, provider: str, dataset: str, seq: int, *, since: int | None = None
+) -> StoredBatch | None:
+    """One batch, if it is held, and not from before `since` (ms UTC)."""
+    return next(iter(batches(session, provider, dataset, first=seq, last=seq, since=since)), None)
 
 
-def batches(session: ReadSession, provider: str, dataset: str, *, first: int, last: int) -> Iterator[StoredBatch]:
-    """The batches numbered `first` to `last`, in order, read a few at a time."""
+def batches(
+    session: ReadSession, provider: str, dataset: str, *, first: int, last: int, since: int | None = None
+) -> Iterator[StoredBatch]:
+    """The batches numbered `first` to `last` and made or taken at `since` (ms UTC) or later, in order, a few at a time."""
     columns = (_batch.c.seq, _batch.c.manifest, _batch.c.token, _batch.c.frame, _batch.c.count)
     query = (
         select(*columns)
         .where(_batch.c.provider == provider, _batch.c.dataset == dataset, _batch.c.seq.between(first, last))
+        .where(_batch.c.at >= since if since is not None else true())
         .order_by(_batch.c.seq)
         .execution_options(yield_per=4)
     )

@@ -13,6 +13,7 @@ from gateway.store import tables
 from gateway.store.observations import Key
 
 QUEUED_TOGETHER = 5_000  # keys of one row: half a batch
+MAX_ROWS = 10_000  # rows taken together: as many of one record each make a full batch
 _queue = tables.queue
 
 
@@ -31,11 +32,22 @@ def enqueue(session: WriteSession, dataset: str, kind: str, keys: Sequence[tuple
 
 
 def take(session: WriteSession, dataset: str, limit: int) -> list[Queued]:
-    """Take the oldest `limit` rows out of the queue. The caller holds the feed's lock, so nobody else takes them."""
-    query = select(_queue).where(_queue.c.dataset == dataset).order_by(_queue.c.id).limit(limit)
-    rows = session.execute(query).all()
-    session.execute(delete(_queue).where(_queue.c.id.in_([row.id for row in rows])))
-    return [Queued(row.kind, [tuple(key) for key in msgspec.msgpack.decode(row.keys)]) for row in rows]
+    """Take the oldest records out of the queue, `limit` of them or a few more.
+
+    Whole rows, each what one act brought. The caller holds the feed's lock, so nobody else takes them.
+    """
+    query = select(_queue).where(_queue.c.dataset == dataset).order_by(_queue.c.id).limit(MAX_ROWS)
+    taken: list[Queued] = []
+    ids, count = [], 0
+    with session.execute(query.execution_options(yield_per=64)) as rows:
+        for row in rows:
+            taken.append(Queued(row.kind, [tuple(key) for key in msgspec.msgpack.decode(row.keys)]))
+            ids.append(row.id)
+            count += len(taken[-1].keys)
+            if count >= limit:
+                break
+    session.execute(delete(_queue).where(_queue.c.id.in_(ids)))
+    return taken
 
 
 def waiting(session: ReadSession) -> dict[str, int]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Literal
 
 from sqlalchemy import Select, and_, func, or_, select, tuple_
@@ -69,7 +68,7 @@ def visible_series(session: ReadSession, extent: Extent, wanted: Filter, sites: 
         start = _earliest(extent, key, known)
         if start is not False:
             since[number] = start
-    hide = frozenset(name for dataset in extent.datasets for name in dataset.hide)
+    hide = frozenset(name for dataset in extent.datasets if dataset.kind == "observation" for name in dataset.hide)
     return Visible(since, hide)
 
 
@@ -99,11 +98,11 @@ def _earliest(extent: Extent, key: SeriesKey, programmes: dict[str, frozenset[st
     """From when on `extent` shows a series (ms UTC; None: from its beginning); False where it does not."""
     if extent.everything or key.provider == extent.party:
         return None
-    starts: list[int | None] = []
-    for dataset in extent.datasets:
-        if dataset.kind == "observation" and dataset.provider == key.provider and admits(dataset, key, programmes):
-            reach = dataset.reach(extent.party)
-            starts.append(int(reach.timestamp() * 1000) if isinstance(reach, datetime) else None)
+    starts = [
+        start
+        for dataset, start in zip(extent.datasets, extent.starts, strict=True)
+        if dataset.kind == "observation" and dataset.provider == key.provider and admits(dataset, key, programmes)
+    ]
     if not starts:
         return False
     return None if None in starts else min(start for start in starts if start is not None)

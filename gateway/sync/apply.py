@@ -34,7 +34,7 @@ from schemas.times import to_millis, utc_text
 TOLERATED_SKEW = 60_000  # ms a partner's clock may be ahead of ours
 
 
-class WaitingError(SharingError):
+class WaitingError(ConflictError):
     """The batch is good, but something it needs is not here yet; it is asked for again, not refused."""
 
     code = "batch.waiting"

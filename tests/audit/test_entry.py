@@ -126,6 +126,7 @@ MALFORMED = {
     "an integer written as a fraction": GOOD.replace(b'"seq":42', b'"seq":42.0'),
     "an exponent in detail": GOOD.replace(b'{"count":3}', b'{"count":3e1}'),
     "no number in detail": GOOD.replace(b'{"count":3}', b'{"count":NaN}'),
+    "an integer beyond 2**53 in detail": GOOD.replace(b'{"count":3}', b'{"count":9007199254740992}'),
     "an integer of a thousand digits in detail": GOOD.replace(b'{"count":3}', b'{"count":' + b"9" * 1000 + b"}"),
     "no salt": GOOD.replace(GOOD[GOOD.index(b'"salt"') : GOOD.index(b'"seq"')], b""),
     "brackets without end": GOOD.replace(b'{"count":3}', b'{"a":' + b"[" * 30_000 + b"}"),

@@ -111,7 +111,7 @@ from audit.errors import HeadConflictError
 from audit.heads import HeadStore
 input()
 heads, me, won = HeadStore(Path(sys.argv[1])), sys.argv[2], 0
-for seq in range(1, 26):
+while (seq := (heads.feed_head("320509", "water") or (0,))[0] + 1) <= 100:
     try:
         heads.pin_feed("320509", "water", seq, me)
         won += 1
@@ -133,9 +133,4 @@ def test_of_several_processes_that_pin_one_feed_each_number_is_won_once(tmp_path
     with ThreadPoolExecutor(3) as pool:
         results = list(pool.map(lambda process: process.communicate("go\n", timeout=60)[0], running))
     assert [process.returncode for process in running] == [0, 0, 0]
-    # Whoever meets another's number loses it; a gap stops it, until the others have come as far.
-    head = HeadStore(path)
-    pinned = head.feed_head("320509", "water")
-    head.close()
-    assert pinned is not None
-    assert sum(map(int, results)) == pinned[0]
+    assert sum(map(int, results)) == 100

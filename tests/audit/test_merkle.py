@@ -158,6 +158,22 @@ def test_no_proof_verifies_for_another_leaf_index_size_or_root(size: int) -> Non
                 merkle.verify_inclusion(*claim)
 
 
+def test_a_consistency_proof_must_lead_to_both_roots() -> None:
+    leaves = leaves_of(7)
+    roots = [merkle.root_of(leaves[:size]) for size in (6, 7)]
+    proof = merkle.consistency_proof(6, 7, reader(leaves))
+    merkle.verify_consistency(6, roots[0], 7, roots[1], proof)
+    for wrong in ([leaves[0], roots[1]], [roots[0], leaves[0]]):
+        with pytest.raises(ProofError):
+            merkle.verify_consistency(6, wrong[0], 7, wrong[1], proof)
+
+
+def test_a_proof_higher_than_the_tree_is_refused_although_its_hashes_add_up() -> None:
+    first, second = leaves_of(2)
+    with pytest.raises(ProofError):
+        merkle.verify_inclusion(first, 0, 1, [second], merkle.node_hash(second, first))
+
+
 @pytest.mark.parametrize(
     ("index", "size"), [(0, 0), (1, 1), (-1, 4), (4, 4)], ids=["empty tree", "behind", "negative", "at the end"]
 )

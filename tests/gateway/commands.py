@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import structlog
 from typer.testing import CliRunner, Result
 
 from gateway.cli import app
@@ -21,7 +24,29 @@ _COMMAND = [sys.executable, "-c", "from gateway.cli import app; app()"]
 def taipu(*arguments: object, given: str | bytes | None = None, env: dict[str, str] | None = None) -> Result:
     """What `taipu ARGUMENTS` prints and how it ends; an exception that it does not explain fails the test."""
     words = [str(argument) for argument in arguments]
-    return CliRunner().invoke(app, words, input=given, env=env, catch_exceptions=False, prog_name="taipu")
+    with own_logging():
+        return CliRunner().invoke(app, words, input=given, env=env, catch_exceptions=False, prog_name="taipu")
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Gateways that run in this process write their logs nowhere, so that a command's output is its own."""
+    with own_logging(), Path(os.devnull).open("w") as nowhere:
+        structlog.configure(logger_factory=structlog.PrintLoggerFactory(nowhere))
+        yield
+
+
+@contextmanager
+def own_logging() -> Iterator[None]:
+    """What the block makes of logging ends with it: `serve` sends logs to a standard error that the test has taken."""
+    root, before = logging.getLogger(), structlog.get_config()
+    handlers, level = root.handlers, root.level
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
+        root.handlers = handlers
+        root.setLevel(level)
 
 
 def taipu_json(*arguments: object, code: int = 0) -> Any:

@@ -1,4 +1,4 @@
-"""What tests of a gateway do again and again, without HTTP: hand in, publish, carry a batch over, look at what is held."""
+"""What tests of a gateway do again and again, without HTTP: hand in, publish, carry a batch over, look inside."""
 
 from __future__ import annotations
 

@@ -221,8 +221,6 @@ def test_a_command_that_is_not_one_ends_with_2(arguments):
 
 
 def test_what_comes_from_elsewhere_cannot_steer_the_terminal():
-    assert printable("吴江\x1b[2J\x9b1m\r\nok") == "吴江\N{REPLACEMENT CHARACTER}[2J\N{REPLACEMENT CHARACTER}1m" + (
-        "\N{REPLACEMENT CHARACTER}\nok"
-    )
+    assert printable("吴江\x1b[2J\x9b1m\r\nok") == "吴江�[2J�1m�\nok"
 
 

@@ -134,7 +134,7 @@ def test_what_was_restored_is_proved_again(gateways: dict[str, Gateway], tmp_pat
 
 
 def test_a_gateway_that_does_not_start_says_why(tmp_path: Path) -> None:
-    members = create_network(tmp_path / "demo", now=now_millis())
+    members = create_network(tmp_path / "demo", now=now_millis(), ports={})
     (members[0].home / FILE_NAME).write_text("party = 7\n")
     with pytest.raises(DemoError) as failed, processes.running(members[:1]):
         pass
@@ -153,7 +153,7 @@ time.sleep(60)
 
 
 def test_no_gateway_outlives_a_demonstration_that_is_killed(tmp_path: Path) -> None:
-    create_network(tmp_path / "demo", now=now_millis())
+    create_network(tmp_path / "demo", now=now_millis(), ports={})
     command = [sys.executable, "-c", _PARENT, str(tmp_path / "demo")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
@@ -167,6 +167,7 @@ def test_no_gateway_outlives_a_demonstration_that_is_killed(tmp_path: Path) -> N
 
 
 def test_the_demonstration_describes_itself_goes_on_where_it_was_and_ends_when_told(tmp_path: Path) -> None:
+    create_network(tmp_path / "demo", now=now_millis(), ports={})
     described = []
     for _ in range(2):
         command = [sys.executable, "-c", _DEMONSTRATION, str(tmp_path / "demo")]

@@ -1,4 +1,4 @@
-"""HJ 212 packets handed in as text: a broken one costs itself, an unregistered device's wait, a re-send changes nothing."""
+"""HJ 212 packets handed in as text: a broken one costs itself, a stranger's waits, a re-send changes nothing."""
 
 from __future__ import annotations
 
@@ -54,7 +54,8 @@ def test_a_good_packet_becomes_a_value_with_the_registrations_site_unit_and_peri
     (record,) = [one for one in records_in(publish(wujiang)) if one["kind"] == "observation"]
     assert record == {
         "kind": "observation", "site": "320509-SW-0003", "factor": "w20004", "at": "2026-11-20T10:00:00+08:00",
-        "value": "0.0021", "unit": "mg/L", "stat": "avg", "period": "PT1M", "flag": "N", "profile": "hj212-2017",
+        "value": "0.0021", "unit": "mg/L", "origin": "auto", "stat": "avg", "sample": "", "period": "PT1M",
+        "flag": "N", "profile": "hj212-2017",
         "rev": 1, "sent": "2026-11-20T10:01:00+08:00",
     }  # fmt: skip
 
