@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 from anyio import to_thread
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
@@ -22,6 +22,7 @@ from audit.entry import make_entry
 from audit.form import REFUSAL
 from audit.log import append
 from gateway.api import exchange, feeds, identity, log, observations, plan, submissions
+from gateway.api.access import refuse_nul
 from gateway.console import status
 from gateway.errors import AccessDeniedError, RequestError, problem, status_of
 from gateway.service import Gateway
@@ -49,7 +50,7 @@ def create_partner_app(gateway: Gateway) -> FastAPI:
 
     app = FastAPI(
         title="Taipu", version="1", lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None,
-        redirect_slashes=False,
+        redirect_slashes=False, dependencies=[Depends(refuse_nul)],
     )  # fmt: skip
     app.state.gateway = gateway
     for module in (identity, feeds, exchange, submissions, observations, plan, log):

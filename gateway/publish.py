@@ -120,9 +120,16 @@ class Publisher:
         return made
 
     def publish(self, name: str, *, now: int) -> list[Batch]:
-        """Publish what waits for the dataset `name`: the batches made, oldest first, served when this returns."""
+        """Publish what waits for the dataset `name`: the batches made, oldest first, served when this returns.
+
+        Raises:
+            RolledBackError: the database is behind what was given out of it.
+        """
         with self._database.write() as session:
             head = feeds.lock_head(session, self._home, name)
+            pinned = self._heads.feed_head(self._home, name)
+            if pinned is not None and pinned[0] > head.seq:
+                raise RolledBackError(f"the database is behind what was given out of {name}")
             # Two parties' records of one feed must not seem to run backwards when our clock was set back.
             created = max(now, head.created)
             found = plans_in_force(session, created).dataset(self._home, name)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, and_, exists, func, insert, or_, select, update
 
+from partners.errors import PartnerUnreachableError
 from partners.tables import delivery, receipt
 from schemas.batch import Batch
 from schemas.plan import Dataset
@@ -80,6 +81,15 @@ def due_pushes(session: Connection, recipient: str, *, now: int, limit: int = 20
         .limit(limit)
     )  # fmt: skip
     return [_delivery(row) for row in session.execute(query)]
+
+
+def hasten_pushes(session: Connection, recipient: str, *, now: int) -> bool:
+    """`recipient` can be reached again: what waited for that is tried at once; whether there was any."""
+    waiting = (
+        delivery.c.recipient == recipient, delivery.c.state == "pending", delivery.c.next_at > now,
+        delivery.c.error.startswith(PartnerUnreachableError.code),
+    )  # fmt: skip
+    return session.execute(update(delivery).where(*waiting).values(next_at=now)).rowcount > 0
 
 
 def record_attempt(session: Connection, tried: Delivery, *, now: int, error: str) -> None:

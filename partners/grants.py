@@ -88,7 +88,7 @@ class Extent:
 class Decision:
     """`allow`, or a public `code` and a sentence. `extent` comes with an allowed read of records.
 
-    `start` comes with an allowed read of a feed: batches made before it (ms UTC) are not for this reader; None: all are.
+    `start` comes with an allowed read of a feed: what was made before it (ms UTC) is not for this reader; None: all is.
     """
 
     allow: bool

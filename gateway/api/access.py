@@ -22,6 +22,16 @@ from schemas.errors import LimitError
 from schemas.times import now_millis
 
 
+def refuse_nul(request: Request) -> None:
+    """No address holds the character NUL: PostgreSQL could not even look for it.
+
+    Raises:
+        RequestError: it does.
+    """
+    if "\0" in request.scope["path"] or b"%00" in request.scope["query_string"]:
+        raise RequestError("an address does not hold the character NUL")
+
+
 def gateway_of(request: Request) -> Gateway:
     """The gateway this application serves."""
     gateway: Gateway = request.app.state.gateway

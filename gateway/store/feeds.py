@@ -112,7 +112,7 @@ def find_batch(
 def batches(
     session: ReadSession, provider: str, dataset: str, *, first: int, last: int, since: int | None = None
 ) -> Iterator[StoredBatch]:
-    """The batches numbered `first` to `last` and made or taken at `since` (ms UTC) or later, in order, a few at a time."""
+    """The batches numbered `first` to `last`, not from before `since` (ms UTC), in order, read a few at a time."""
     columns = (_batch.c.seq, _batch.c.manifest, _batch.c.token, _batch.c.frame, _batch.c.count)
     query = (
         select(*columns)

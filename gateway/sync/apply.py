@@ -26,11 +26,13 @@ from gateway.store.feeds import FeedHead
 from partners.delivery import keep_receipt, receipt_given
 from partners.directory import Party
 from partners.plans import Plans, plans_in_force
+from schemas import jws
 from schemas.batch import Batch, open_batch
 from schemas.errors import BatchError, SharingError
 from schemas.plan import Dataset
 from schemas.times import to_millis, utc_text
 
+_STOPPING = (evidence.FORK, "feed.predecessor-wrong")  # the provider signed two histories: people decide
 TOLERATED_SKEW = 60_000  # ms a partner's clock may be ahead of ours
 
 
@@ -60,8 +62,8 @@ def apply_batch(
 
     Raises:
         BatchError: it is not what the provider signed; nothing has changed, bounded evidence is kept.
-        ConflictError: `feed.gap` (with the number expected), `feed.fork` or `feed.predecessor-wrong` (evidence kept),
-            `feed.stopped`.
+        ConflictError: `feed.gap` or `feed.before-start` (with the number expected), `feed.fork` or
+            `feed.predecessor-wrong` (evidence kept, the feed stops), `feed.stopped`.
         WaitingError: the plan version it names is not here yet, or it comes from the future.
     """
     # 1. The provider signed exactly these bytes, as a batch of this feed.
@@ -88,10 +90,10 @@ def apply_batch(
             known = _find_known(session, batch)
             if known is not None:
                 return known
-            _check_order(head, batch)
+            _check_order(session, head, batch)
             applied, tally = _store(gateway, session, head, batch, prepared, refusal, now)
     except ConflictError as error:
-        if error.code != "feed.gap":
+        if error.code in _STOPPING:
             _keep(gateway, party.code, dataset, batch.manifest.seq, error, file, now)
         raise
     gateway.settle(party.code, tally)
@@ -113,17 +115,24 @@ def _find_known(session: ReadSession, batch: Batch) -> Applied | None:
     held = feeds.find_batch(session, manifest.provider, manifest.dataset, manifest.seq)
     if held is None or held.manifest != batch.hash:
         return None
-    return Applied("accepted", receipt_given(session, batch.hash) or "", fresh=False)
+    receipt = receipt_given(session, batch.hash)
+    if receipt is None:
+        raise RuntimeError("a batch without its receipt: both are written in one transaction")
+    return Applied(str(jws.peek(receipt)[1]["verdict"]), receipt, fresh=False)
 
 
-def _check_order(head: FeedHead, batch: Batch) -> None:
+def _check_order(session: ReadSession, head: FeedHead, batch: Batch) -> None:
     manifest = batch.manifest
     if head.stopped:
         raise ConflictError(f"this feed is stopped: {head.stopped}", code="feed.stopped")
     if manifest.seq <= head.seq:
+        held = feeds.find_batch(session, manifest.provider, manifest.dataset, manifest.seq)
+        if held is None:
+            detail = f"number {manifest.seq} is from before this party joined; {head.seq + 1} comes next"
+            raise ConflictError(detail, code="feed.before-start", extra={"expected": head.seq + 1})
         raise ConflictError(
             f"number {manifest.seq} is held with another manifest", code=evidence.FORK,
-            extra={"expected": head.seq + 1, "held": head.manifest, "given": batch.hash},
+            extra={"expected": head.seq + 1, "held": held.manifest, "given": batch.hash},
         )  # fmt: skip
     if head.seq and manifest.seq != head.seq + 1:
         detail = f"number {head.seq + 1} comes next"
@@ -222,7 +231,7 @@ def _keep(
             session, provider=provider, dataset=dataset, seq=seq, code=error.code, detail=error.detail,
             content=content, now=now,
         )  # fmt: skip
-        if error.code in (evidence.FORK, "feed.predecessor-wrong"):
+        if error.code in _STOPPING:
             feeds.stop_feed(session, feeds.lock_head(session, provider, dataset), error.code)
             detail = {"code": error.code}
             entry = make_entry(

@@ -15,7 +15,7 @@ from gateway.store import evidence, feeds
 from gateway.sync.apply import WaitingError, apply_batch
 from gateway.sync.links import Links, note_contact
 from partners.client import PartnerClient, RemoteHead
-from partners.delivery import due_receipts, mark_sent, mark_unsent
+from partners.delivery import due_receipts, hasten_pushes, mark_sent, mark_unsent
 from partners.directory import Party
 from partners.errors import PartnerError, PartnerRefusedError
 from partners.plans import plans_in_force
@@ -49,8 +49,12 @@ class Puller:
         self.stalled = True
         taken = sum(self._follow(party, client, head) for head in heads if head.provider == self.code)
         self.stalled = False
+        now = now_millis()
         with self.gateway.database.write() as session:
-            note_contact(session, self.code, now=now_millis())
+            note_contact(session, self.code, now=now)
+            hastened = hasten_pushes(session, self.code, now=now)
+        if hastened:
+            self.gateway.signals.published.send()
         return taken
 
     def send_receipts(self, party: Party, client: PartnerClient) -> None:

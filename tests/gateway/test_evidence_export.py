@@ -1,4 +1,4 @@
-"""Evidence written from a gateway's database, or downloaded: one consistent state, and no file outside its directory."""
+"""Evidence written from a database, or downloaded: one consistent state, and no file outside its directory."""
 
 from __future__ import annotations
 

@@ -7,7 +7,10 @@ import logging
 
 import pytest
 import structlog
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
+from gateway.db import Database
 from gateway.home import create_home
 from gateway.logging import WITHHELD, configure_logging
 from schemas.times import now_millis
@@ -55,9 +58,9 @@ def test_what_is_less_severe_than_the_settings_say_is_not_written(settings, writ
 def test_no_token_key_or_body_is_written_even_when_somebody_logs_one(settings, written, form):
     log = configured(settings, log_format=form)
     log.info("request", **dict.fromkeys(WITHHELD, "hunter2"))
-    text = written()
-    assert "hunter2" not in text
-    assert text.count("withheld") == len(WITHHELD)
+    said = written()
+    assert "hunter2" not in said
+    assert said.count("withheld") == len(WITHHELD)
 
 
 @pytest.mark.parametrize("form", ["json", "console"])
@@ -67,9 +70,9 @@ def test_a_traceback_shows_no_local_variables(settings, written, form):
         fail("hunter2")
     except ValueError:
         log.exception("duty.failed")
-    text = written()
-    assert "it failed" in text
-    assert "hunter2" not in text.replace('fail("hunter2")', "")  # the line of code itself is shown
+    said = written()
+    assert "it failed" in said
+    assert "hunter2" not in said.replace('fail("hunter2")', "")  # the line of code itself is shown
 
 
 @pytest.mark.parametrize("form", ["json", "console"])
@@ -80,3 +83,11 @@ def test_what_libraries_say_comes_in_the_same_form_from_warnings_on(settings, wr
     (line,) = written().splitlines()
     assert "it broke: here" in line
     assert "error" in line
+
+
+def test_the_error_of_a_failed_statement_does_not_carry_its_values(tmp_path):
+    database = Database(f"sqlite:///{tmp_path}/one.db")
+    with pytest.raises(OperationalError) as caught, database.write() as session:
+        session.execute(text("INSERT INTO nowhere VALUES (:value)"), {"value": "hunter2"})
+    database.close()
+    assert "hunter2" not in str(caught.value)

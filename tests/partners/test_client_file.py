@@ -7,8 +7,10 @@ import stat
 
 import pytest
 
+from partners.client import PartnerClient
 from partners.client_file import create_client_key, read_client_file
 from partners.keys import KeysError
+from partners.oauth.client import GatewayAuth
 from partners.oauth.keys import load_key_set
 from schemas.errors import SharingError
 from tests.partners.party_world import new_ca
@@ -85,3 +87,10 @@ def test_another_address_must_be_one(folder):
     with pytest.raises(SharingError) as caught:
         read_client_file(written(folder)).connect("https://gateway.example/path")
     assert caught.value.code == "party.url-invalid"
+
+
+def test_no_token_is_sent_to_somebody_whom_no_authority_vouches_for(folder):
+    known = read_client_file(written(folder))
+    auth = GatewayAuth(issuer=known.url, token_endpoint=known.url, client_id="one", key=known.key, scopes=known.scopes)
+    with pytest.raises(RuntimeError):
+        PartnerClient(known.url, None, auth)
