@@ -39,7 +39,7 @@ def read_observations(
     now = now_millis()
     limit = min(limit, gateway.settings.max_page)
     bound_to = [caller.client_id, *(request.query_params.get(name, "") for name in _FILTERS)]
-    after = gateway.cursors.open(bound_to, cursor) if cursor else None
+    after = gateway.cursors.open(bound_to, cursor) if cursor is not None else None
     with gateway.database.read() as session:
         extent = allow(session, gateway, caller, ReadRecords(), now=now).extent
         assert extent is not None

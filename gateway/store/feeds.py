@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import zstandard
 from sqlalchemy import Select, func, insert, select, true, update
@@ -16,6 +17,7 @@ from schemas.errors import BatchError
 from schemas.times import to_millis
 
 _feed, _batch = tables.feed, tables.batch
+_STORED = (_batch.c.seq, _batch.c.manifest, _batch.c.token, _batch.c.frame, _batch.c.count)  # as StoredBatch has them
 MAX_FRAME = MAX_FILE + 65_536  # bytes; a frame of incompressible lines is a little longer than they are
 
 
@@ -106,29 +108,23 @@ def find_batch(
     session: ReadSession, provider: str, dataset: str, seq: int, *, since: int | None = None
 ) -> StoredBatch | None:
     """One batch, if it is held, and not from before `since` (ms UTC)."""
-    return next(iter(batches(session, provider, dataset, first=seq, last=seq, since=since)), None)
+    row = session.execute(_batches_query(provider, dataset, seq, seq, since)).first()
+    return StoredBatch(*row) if row else None
 
 
 def batches(
     session: ReadSession, provider: str, dataset: str, *, first: int, last: int, since: int | None = None
 ) -> Iterator[StoredBatch]:
     """The batches numbered `first` to `last`, not from before `since` (ms UTC), in order, read a few at a time."""
-    columns = (_batch.c.seq, _batch.c.manifest, _batch.c.token, _batch.c.frame, _batch.c.count)
-    query = (
-        select(*columns)
-        .where(_batch.c.provider == provider, _batch.c.dataset == dataset, _batch.c.seq.between(first, last))
-        .where(_batch.c.at >= since if since is not None else true())
-        .order_by(_batch.c.seq)
-        .execution_options(yield_per=4)
-    )
-    for row in session.execute(query):
-        yield StoredBatch(*row)
+    query = _batches_query(provider, dataset, first, last, since).execution_options(yield_per=4)
+    with session.execute(query) as rows:  # closed also where the reader has enough before the end
+        for row in rows:
+            yield StoredBatch(*row)
 
 
 def by_manifest(session: ReadSession, manifest: str) -> StoredBatch | None:
     """The batch with this identity."""
-    columns = (_batch.c.seq, _batch.c.manifest, _batch.c.token, _batch.c.frame, _batch.c.count)
-    row = session.execute(select(*columns).where(_batch.c.manifest == manifest)).first()
+    row = session.execute(select(*_STORED).where(_batch.c.manifest == manifest)).first()
     return StoredBatch(*row) if row else None
 
 
@@ -141,6 +137,17 @@ def _move(session: WriteSession, head: FeedHead) -> None:
     here = (_feed.c.provider == head.provider, _feed.c.dataset == head.dataset)
     if session.execute(update(_feed).where(*here).values(**asdict(head))).rowcount == 0:
         session.execute(insert(_feed).values(**asdict(head)))
+
+
+def _batches_query(
+    provider: str, dataset: str, first: int, last: int, since: int | None
+) -> Select[Any]:
+    return (
+        select(*_STORED)
+        .where(_batch.c.provider == provider, _batch.c.dataset == dataset, _batch.c.seq.between(first, last))
+        .where(_batch.c.at >= since if since is not None else true())
+        .order_by(_batch.c.seq)
+    )
 
 
 def _head_query(provider: str, dataset: str) -> Select[tuple[str, str, int, str, int, str]]:

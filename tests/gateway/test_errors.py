@@ -10,6 +10,7 @@ from types import ModuleType
 
 import pytest
 from starlette.testclient import TestClient
+from structlog.testing import capture_logs
 
 import audit
 import gateway
@@ -169,8 +170,9 @@ def test_a_malformed_request_is_a_problem_that_points_at_the_place(
 
 
 def test_an_unexpected_error_is_told_without_its_text() -> None:
-    with failing(RuntimeError("secret: postgresql://taipu:hunter2@10.0.0.1")) as http:
+    with failing(RuntimeError("secret: postgresql://taipu:hunter2@10.0.0.1")) as http, capture_logs() as log:
         answer = http.get("/fails")
+    assert [(line["event"], line["path"]) for line in log] == [("request.failed", "/fails")]
     assert code_of(answer, 500) == "gateway.fault"
     assert "hunter2" not in answer.text
     assert "RuntimeError" not in answer.text
