@@ -29,7 +29,7 @@ from schemas.errors import SignatureError
 
 MAX_READ = 20 * 1024 * 1024  # bytes; the largest files of ours are entry bundles and batch files of 17 MB
 _SEQ = re.compile(r"[1-9][0-9]{0,15}")
-_PARTY = re.compile(r"[0-9]{6}")
+_PARTY = re.compile(r"[a-z0-9-]{2,32}")  # as entries name it
 
 PartyKeys = Mapping[str, Mapping[str, Ed25519PublicKey]]
 """By party, then by `kid`."""

@@ -21,7 +21,7 @@ from audit.tiles import ENTRIES, HEIGHT, WIDTH, Tile, decode_tile, split_bundle,
 
 
 class Tree:
-    """A tree folded tile by tile from the left. Leaves that do not follow on are left out, and the tree stays short."""
+    """A tree folded tile by tile from the left. When a tile is missing it stays too small to be the signed one."""
 
     def __init__(self, mark: int = 0) -> None:
         """`mark` is a size whose root is asked for later."""
@@ -30,9 +30,9 @@ class Tree:
         self._mark = mark
         self._at_mark = CompactRange()
 
-    def add(self, start: int, leaves: Sequence[bytes]) -> None:
-        if start != self.edge.size:
-            return
+    def add(self, leaves: Sequence[bytes]) -> None:
+        """Add the leaves of the next tile; only the last may be partial."""
+        start = self.edge.size
         if start <= self._mark < start + len(leaves):
             self._at_mark = self.edge.copy()
             for leaf in leaves[: self._mark - start]:
@@ -86,7 +86,7 @@ def replay(evidence: Evidence, head: Checkpoint, *, asked: Asked, mark: int = 0)
         entries, whole = _read_bundle(evidence, bundle)
         leaves = [leaf_hash(entry) for entry in entries]
         if whole:
-            by_entries.add(bundle.start, leaves)
+            by_entries.add(leaves)
             about_tiles += _compare_tile(evidence, Tile(0, bundle.index, bundle.width), leaves)
         else:
             broken.append(_missing(f"{bundle.path} does not hold its entries whole"))
@@ -115,7 +115,7 @@ def _ask_the_tiles(evidence: Evidence, head: Checkpoint, mark: int, found: Repla
     for tile in _present(evidence, 0, head.size):
         data = evidence.read_tile(tile)
         if len(data) == tile.width * HASH_SIZE:
-            by_tiles.add(tile.start, decode_tile(data))
+            by_tiles.add(decode_tile(data))
         else:
             broken.append(_missing(f"hash tile {tile.path} does not hold its hashes whole"))
     if by_tiles.makes(head):

@@ -79,7 +79,6 @@ class Sequencer:
         self._publish()
         with self._begin() as connection:
             found = log.head(connection, lock=True)
-            self._pinned(found)
             taken = _integrate(connection, found, limit)
         if taken:
             self._publish()

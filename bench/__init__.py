@@ -1,1 +1,1 @@
-"""`python -m bench`: what this gateway does in a second, beside the limit of the same machine and a peer, in one run."""
+"""`python -m bench`: what this gateway does in a second, beside a limit and a peer, all in one run."""

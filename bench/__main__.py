@@ -42,7 +42,8 @@ class Size:
 
 
 FULL = Size(rounds=7, bodies=20, batches=3, requests=150, packets=2_000, steps=10, audited=100_000)
-QUICK = Size(rounds=3, bodies=8, batches=1, requests=60, packets=500, steps=4, audited=20_000)_PAGE = 100  # batches of a page of a feed: nearly the 8 MiB at which a page ends
+QUICK = Size(rounds=3, bodies=8, batches=1, requests=60, packets=500, steps=4, audited=20_000)
+_PAGE = 100  # batches of a page of a feed: nearly the 8 MiB at which a page ends
 
 
 class Bench:
@@ -119,7 +120,8 @@ def show(console: Console, measure: Measure) -> None:
         middle = median(each)
         verdict = ""
         if ratio.target is not None:
-            verdict = f"   to reach {ratio.target:g}: {'[green]reached' if middle >= ratio.target else '[red]not reached'}[/]"
+            reached = "[green]reached[/]" if middle >= ratio.target else "[red]not reached[/]"
+            verdict = f"   asked for {ratio.target:g}: {reached}"
         console.print(f"  {ratio.of} / {ratio.by}: [bold]{middle:.2f}[/] ({min(each):.2f} to {max(each):.2f}){verdict}")
     for note in measure.notes:
         console.print(f"  [dim]{note}[/]")

@@ -11,7 +11,6 @@ import json
 import secrets
 import ssl
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Self
 from urllib.parse import urlencode, urlsplit
 
@@ -48,10 +47,12 @@ class Caller:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, _kind: type[BaseException] | None, _one: BaseException | None, _at: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self._connection.close()
 
-    def call(self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> bytes:
+    def call(
+        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> bytes:
         """The body of the answer, read whole. Anything but 200 and 201 ends the benchmark."""
         return self._exchange(method, path, body, {**self.sign(method, path), **self._headers, **(headers or {})})
 

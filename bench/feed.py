@@ -79,7 +79,9 @@ def measure_feed(engine: str, folder: Path, server: str, *, rounds: int, batches
             rounds,
         )
     ratios = [Ratio(FRAMES, FILE_FRAMES, 0.5), Ratio(PLAIN, FILE_PLAIN)]
-    size = f"one page: {len(frames) / _MIB:.1f} MiB of frames in {batches} batches; {len(files) / _MIB:.1f} MiB of lines"
+    size = (
+        f"a page has {batches} batches, {len(frames) / _MIB:.1f} MiB of frames, or {len(files) / _MIB:.1f} MiB of lines"
+    )
     return Measure(f"Feed served from {engine}", "MiB/s", rates, ratios, [size])
 
 
@@ -107,7 +109,7 @@ def _publishing(gateway: Gateway, bodies: int) -> Contestant:
 
 
 def _fill(gateway: Gateway, batches: int) -> tuple[bytes, bytes]:
-    """Put `batches` batches into the feed, as the publisher would; all frames, and the last files, each in one piece."""
+    """Put `batches` batches into the feed, as the publisher would; all frames in one piece, and the last files."""
     frames, files = [], []
     for batch in make_batches(gateway, batches):
         with gateway.database.write() as session:

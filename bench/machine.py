@@ -11,7 +11,7 @@ import psycopg
 
 
 def describe_machine(server: str) -> str:
-    """Processor, cores, Python, SQLite, and the PostgreSQL at `server` (a psycopg address) with what makes it durable."""
+    """Processor, cores, Python, SQLite, and the PostgreSQL at `server` (a psycopg address) with how durable it is."""
     with psycopg.connect(server) as connection:
 
         def shown(name: str) -> str:

@@ -87,7 +87,7 @@ def _serve_app(app: FastAPI, settings: Settings) -> None:
 
     async def run() -> None:
         serving = asyncio.create_task(server.serve())
-        while not server.started and not serving.done():
+        while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn has no event to wait for
             await asyncio.sleep(0.01)
         _say_ready()
         await serving

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import socket
 import ssl
@@ -42,8 +43,20 @@ def serve(home: Home, *, on_ready: Callable[[], None] | None = None) -> None:
         duties = Duties(gateway)
         ending.callback(duties.stop)
         duties.start()
+        _spare_collecting()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(gateway, sockets, on_ready))
+
+
+def _spare_collecting() -> None:
+    """Let the garbage collector look less often, and past all that was made at the start.
+
+    A submission makes thousands of short-lived tuples and no cycles; with Python's own thresholds the collector went
+    over the whole process again and again, which took a sixth of the time of an ingest (measured on both databases).
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)  # objects made; rounds of the younger generation
 
 
 async def _serve(gateway: Gateway, sockets: Sequence[socket.socket], on_ready: Callable[[], None] | None) -> None:

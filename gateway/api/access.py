@@ -13,7 +13,7 @@ from fastapi import Depends, Request
 from gateway.db import ReadSession
 from gateway.errors import AccessDeniedError, ReadOnlyError, RequestError
 from gateway.service import Gateway
-from partners.grants import Decision, decide
+from partners.grants import SCOPES, Decision, decide
 from partners.grants import Request as Wish
 from partners.oauth.resource import authenticate
 from partners.plans import plans_in_force
@@ -80,8 +80,10 @@ def allow(session: ReadSession, gateway: Gateway, principal: Principal, wish: Wi
     """The decision that lets `principal` have `wish` under the plans in force at `now` (ms UTC).
 
     Raises:
+        ScopeError: its token does not reach that far; one with another scope may.
         AccessDeniedError: it may not.
     """
+    principal.require(SCOPES[type(wish)])
     decision = decide(principal, wish, plans_in_force(session, now), gateway.party)
     if not decision.allow:
         raise AccessDeniedError(decision.detail, code=decision.code)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from sqlalchemy import insert
 
@@ -29,8 +30,7 @@ Programmes = Mapping[str, frozenset[str]]
 """The programmes of each known site of one provider."""
 
 
-@dataclass(frozen=True)
-class Reading:
+class Reading(NamedTuple):
     """An observation, the item it came as, and the row it will be.
 
     `revision` is the row where another value is held under its key; None where nobody says why the value changes.
@@ -97,8 +97,8 @@ class Door:
         return Prepared(
             sites=[(item, record) for item, record in records_ if isinstance(record, Site)],
             readings=[
-                _reading(item, record, row_of(record, series_ids[key], state_ids[state]))
-                for (item, record), key, state in zip(readings, keys, states, strict=True)
+                _reading(item, record, row_of(record, series_id, state_id))
+                for (item, record), series_id, state_id in zip(readings, series_ids, state_ids, strict=True)
             ],
             waiting=parcel.waiting,
             problems=parcel.problems,

@@ -25,8 +25,7 @@ MAX_LINES = 200_000  # records of one submission; a larger load is several
 _SHOWN = 200  # bytes of the offending text that a report repeats
 
 
-@dataclass(frozen=True)
-class Item:
+class Item(msgspec.Struct, frozen=True, gc=False):
     """One record, where it stood, and the bytes it came as."""
 
     place: str

@@ -122,12 +122,6 @@ def batches(
             yield StoredBatch(*row)
 
 
-def by_manifest(session: ReadSession, manifest: str) -> StoredBatch | None:
-    """The batch with this identity."""
-    row = session.execute(select(*_STORED).where(_batch.c.manifest == manifest)).first()
-    return StoredBatch(*row) if row else None
-
-
 def count_batches(session: ReadSession) -> int:
     """How many batches are held, of all feeds."""
     return session.execute(select(func.count()).select_from(_batch)).scalar_one()

@@ -8,7 +8,7 @@ remembering a number that the database never kept. An unused row left behind by 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -70,27 +70,27 @@ class Interning:
         self._states: dict[State, int] = {}
         self._states_by_id: dict[int, State] = {}
 
-    def series_ids(self, keys: Iterable[SeriesKey]) -> dict[SeriesKey, int]:
-        """The number of every key, new ones given one."""
-        known, wanted = self._series, set(keys)
-        missing = [key for key in wanted if key not in known]
+    def series_ids(self, keys: Sequence[SeriesKey]) -> list[int]:
+        """The number of every key, in their order; new ones are given one."""
+        known = self._series
+        missing = list({key for key in keys if key not in known})
         if missing:
             with self._adding, self._database.write() as session:
                 _insert(session, tables.series, [key._asdict() for key in missing])
                 for number, key in _find_series(session, missing):
                     self._remember_series(number, key)
-        return {key: known[key] for key in wanted}
+        return [known[key] for key in keys]
 
-    def state_ids(self, states: Iterable[State]) -> dict[State, int]:
-        """The number of every state, new ones given one."""
-        known, wanted = self._states, set(states)
-        missing = {state.body: state for state in wanted if state not in known}
+    def state_ids(self, states: Sequence[State]) -> list[int]:
+        """The number of every state, in their order; new ones are given one."""
+        known = self._states
+        missing = {state.body: state for state in states if state not in known}
         if missing:
             with self._adding, self._database.write() as session:
                 _insert(session, tables.state, [{"body": body} for body in missing])
                 for number, body in _find_states(session, list(missing)):
                     self._remember_state(number, missing[body])
-        return {state: known[state] for state in wanted}
+        return [known[state] for state in states]
 
     def series(self, session: ReadSession, numbers: Iterable[int]) -> dict[int, SeriesKey]:
         """The keys behind `numbers`."""

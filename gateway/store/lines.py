@@ -30,7 +30,7 @@ def row_of(record: Observation, series_id: int, state_id: int) -> Row:
         series_id,
         at,
         record.sample,
-        record.rev,
+        record.rev or 1,  # the first, unless somebody has numbered it
         record.value,
         state_id,
         record.confirms or None,

@@ -27,9 +27,8 @@ from sqlalchemy import (
     insert,
     literal,
     select,
-    true,
 )
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import postgresql
 
 from gateway.db import ReadSession, WriteSession
 from gateway.store import tables
@@ -130,7 +129,7 @@ def take_submitted(
             _replace(session, old, revision._replace(rev=old.rev + 1), act_id)
             taken.revised[position] = old.rev + 1
 
-    _take(session, [row._replace(rev=1) for row in rows], act_id, taken, meet)
+    _take(session, [row if row.rev == 1 else row._replace(rev=1) for row in rows], act_id, taken, meet)
     return taken
 
 
@@ -166,41 +165,39 @@ def fetch(session: ReadSession, keys: Iterable[Key]) -> list[Row]:
     """The rows of exactly these revisions, in key order, whether current by now or history."""
     wanted = list(keys)
     _load_stage(session, [(i, *key, None, None, None, None, None, None) for i, key in enumerate(wanted)])
-    rows = [Row(*found) for table in (_observation, _history) for found in session.execute(_same_revision(table))]
-    session.execute(delete(_stage))
-    return sorted(rows)
+    return sorted(Row(*found) for table in (_observation, _history) for found in session.execute(_same_revision(table)))
 
 
 def _take(session: WriteSession, rows: Sequence[Row], act_id: int, taken: Taken, meet: Any) -> None:
     """New keys go in at once; `meet(position, row, old)` decides where a key is there already."""
+    if not rows:
+        return
     first: dict[tuple[int, int, int, str], int] = {}
     again: list[int] = []  # a key that comes twice in one submission meets its own first value
     for position, row in enumerate(rows):
         if first.setdefault(row.key, position) != position:
             again.append(position)
     positions = list(first.values()) if again else range(len(rows))
-    _load_stage(session, [(position, *rows[position]) for position in positions])
-    # PostgreSQL's count of an INSERT is lost unless it is asked for, and then every row would be looked for again.
-    inserted = session.execute(_insert_new(session, act_id), execution_options={"preserve_rowcount": True}).rowcount
+    staged = [(position, *rows[position]) for position in positions]
     met: set[int] = set()
-    if inserted < len(positions):
+    if _insert_new(session, staged, act_id) < len(staged):
         for position, *old in session.execute(_existing(session, act_id)).all():
             met.add(position)
             meet(position, rows[position], Row(*old))
     taken.accepted.update((position, rows[position].rev) for position in positions if position not in met)
-    session.execute(delete(_stage))
     for position in again:  # rare, and in order
         current = session.execute(_by_key(session, rows[position])).one()
         meet(position, rows[position], Row(*current))
 
 
 def _load_stage(session: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-    if session.dialect.name == "sqlite":
-        session.exec_driver_sql(_CREATE_STAGE)
+    on_sqlite = session.dialect.name == "sqlite"
+    session.exec_driver_sql(_CREATE_STAGE if on_sqlite else _CREATE_STAGE + " ON COMMIT DELETE ROWS")
+    session.execute(delete(_stage))  # a transaction may use it more than once
+    if on_sqlite:
         if rows:
             session.exec_driver_sql(f"INSERT INTO stage VALUES ({', '.join('?' * 12)})", list(rows))
         return
-    session.exec_driver_sql(_CREATE_STAGE + " ON COMMIT DELETE ROWS")
     driver = session.connection.driver_connection
     assert driver is not None
     with driver.cursor() as cursor, cursor.copy("COPY stage FROM STDIN (FORMAT BINARY)") as copy:
@@ -209,6 +206,9 @@ def _load_stage(session: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
             copy.write_row(row)
 
 
+_INSERT_NEW = (
+    f"INSERT INTO observation ({', '.join(_COLUMNS)}, act_id) VALUES ({', '.join('?' * 12)}) ON CONFLICT DO NOTHING"
+)
 _CREATE_STAGE = (
     "CREATE TEMPORARY TABLE IF NOT EXISTS stage (ord integer, bucket integer, series_id bigint, at bigint, sample text,"
     " rev integer, value text, state_id bigint, link text, sent bigint, received bigint, extra text)"
@@ -218,16 +218,21 @@ _STAGE_TYPES = (
 )  # fmt: skip
 
 
-def _insert_new(session: Connection, act_id: int) -> Any:
-    dialect = postgresql if session.dialect.name == "postgresql" else sqlite
-    # In key order: two writers that meet the same keys then wait for each other instead of for ever. The WHERE is for
-    # SQLite's grammar, which reads ON after a bare SELECT as a join.
-    source = (
-        select(*(_stage.c[name] for name in _COLUMNS), literal(act_id, BigInteger))
-        .where(true())
-        .order_by(*(_stage.c[name] for name in _KEY))
-    )
-    return dialect.insert(_observation).from_select([*_COLUMNS, "act_id"], source).on_conflict_do_nothing()
+def _insert_new(session: Connection, staged: Sequence[tuple[Any, ...]], act_id: int) -> int:
+    """Put in the rows whose key is new; how many those were. Where it is fewer than came, all are in the stage."""
+    if session.dialect.name == "sqlite":
+        # There the stage costs more than the rows themselves, and is only needed to find what they met.
+        inserted = session.exec_driver_sql(_INSERT_NEW, [(*row[1:], act_id) for row in staged]).rowcount
+        if inserted < len(staged):
+            _load_stage(session, staged)
+        return inserted
+    _load_stage(session, staged)
+    # In key order: two writers that meet the same keys then wait for each other instead of for ever.
+    source = select(*(_stage.c[name] for name in _COLUMNS), literal(act_id, BigInteger))
+    source = source.order_by(*(_stage.c[name] for name in _KEY))
+    statement = postgresql.insert(_observation).from_select([*_COLUMNS, "act_id"], source).on_conflict_do_nothing()
+    # SQLAlchemy loses the count of an INSERT unless it is asked for, and then every row would be looked for again.
+    return session.execute(statement, execution_options={"preserve_rowcount": True}).rowcount
 
 
 def _same_key(table: Table) -> Any:

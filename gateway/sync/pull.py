@@ -6,7 +6,8 @@ the data, so the next round goes on from what was stored.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -17,7 +18,7 @@ from gateway.sync.links import Links, note_contact
 from partners.client import PartnerClient, RemoteHead
 from partners.delivery import due_receipts, hasten_pushes, mark_sent, mark_unsent
 from partners.directory import Party
-from partners.errors import PartnerError, PartnerRefusedError
+from partners.errors import PartnerError, PartnerRefusedError, PartnerUnreachableError
 from partners.plans import plans_in_force
 from schemas.errors import SharingError
 from schemas.times import now_millis
@@ -25,37 +26,72 @@ from schemas.times import now_millis
 log = structlog.get_logger()
 
 
+@dataclass(frozen=True)
+class Rest:
+    """A feed whose next batch could not be taken: until when (monotonic seconds) it rests, for how long, and why."""
+
+    until: float
+    pause: float
+    error: str
+
+
 @dataclass
 class Puller:
-    """Pulls from one partner. `seen` is what the last answer looked like, to wait for another."""
+    """Pulls from one partner. `seen` is what the last answer looked like, to wait for another; `rests` by dataset."""
 
     gateway: Gateway
     links: Links
     code: str
     seen: str | None = None
-    stalled: bool = False
+    rests: dict[str, Rest] = field(default_factory=dict)
 
     def round(self, party: Party, *, wait: float) -> int:
         """One request for the heads, held open up to `wait` seconds, and all that is new; how many batches came.
 
+        A feed whose next batch cannot be taken rests, longer each time, and holds up no other one.
+
         Raises:
-            PartnerError: the partner could not be asked, or refused.
-            SharingError: a batch could not be taken; those before it were.
+            PartnerError: the partner could not be asked, or refused; what was taken before stays.
         """
         client = self.links.to(party)
         self.send_receipts(party, client)
-        # After a batch that could not be taken there is no point in waiting for another head: the old one is still due.
-        heads, self.seen = client.feeds(wait=0 if self.stalled else wait, seen=None if self.stalled else self.seen)
-        self.stalled = True
-        taken = sum(self._follow(party, client, head) for head in heads if head.provider == self.code)
-        self.stalled = False
+        started = time.monotonic()
+        patience = min([wait, *(rest.until - started for rest in self.rests.values())])
+        # What rests is asked for again although its head has not moved.
+        heads, seen = client.feeds(wait=max(patience, 0), seen=self.seen if patience > 0 else None)
+        resting = {name for name, rest in self.rests.items() if rest.until > started}
+        taken = 0
+        for head in heads:
+            if head.provider == self.code and head.dataset not in resting:
+                taken += self._try(party, client, head)
+        self.seen = seen  # only now: had we stopped before, the same answer must come again
+        self._note_success()
+        return taken
+
+    def _try(self, party: Party, client: PartnerClient, head: RemoteHead) -> int:
+        """Follow one feed, or let it rest."""
+        try:
+            taken = self._follow(party, client, head)
+        except PartnerUnreachableError:
+            raise
+        except SharingError as error:
+            retry, before = self.gateway.settings.retry, self.rests.get(head.dataset)
+            pause = min(before.pause * 2, retry.max) if before else retry.min
+            self.rests[head.dataset] = Rest(time.monotonic() + pause, pause, error.diagnostics())
+            report = log.warning if isinstance(error, PartnerError | WaitingError) else log.error
+            report("feed.rests", party=self.code, dataset=head.dataset, code=error.code, detail=error.detail)
+            return 0
+        self.rests.pop(head.dataset, None)
+        return taken
+
+    def _note_success(self) -> None:
+        """The partner answered; what rests is still shown as a fault. Whoever answers is there to be pushed to."""
         now = now_millis()
         with self.gateway.database.write() as session:
-            note_contact(session, self.code, now=now)
+            note_contact(session, self.code, now=now, error="; ".join(rest.error for rest in self.rests.values()))
             hastened = hasten_pushes(session, self.code, now=now)
         if hastened:
             self.gateway.signals.published.send()
-        return taken
 
     def send_receipts(self, party: Party, client: PartnerClient) -> None:
         """Hand over the receipts this partner does not have yet; one it refuses waits for a person."""
@@ -111,15 +147,12 @@ class Puller:
 
 
 def pull_once(puller: Puller, party: Party, *, wait: float) -> bool:
-    """One round with its failure noted instead of raised; whether it went well."""
+    """One round with its failure noted instead of raised; whether the partner answered."""
     try:
         puller.round(party, wait=wait)
     except SharingError as error:
-        expected = isinstance(error, PartnerError | WaitingError)
-        (log.warning if expected else log.error)("pull.failed", party=party.code, code=error.code, detail=error.detail)
-        problem = error
-    else:
-        return True
-    with puller.gateway.database.write() as session:
-        note_contact(session, party.code, now=now_millis(), error=problem.diagnostics())
-    return False
+        log.warning("pull.failed", party=party.code, code=error.code, detail=error.detail)
+        with puller.gateway.database.write() as session:
+            note_contact(session, party.code, now=now_millis(), error=error.diagnostics())
+        return False
+    return True

@@ -27,8 +27,8 @@ def take_receipt(gateway: Gateway, party: Party, token: str, *, now: int) -> boo
         raise AccessDeniedError("a receipt is handed over by the party that gives it", code="receipt.not-sender")
     digest = receipt_hash(token)
     with gateway.database.write() as session:
-        batch = feeds.by_manifest(session, receipt.manifest)
-        if batch is None or receipt.provider != gateway.party or batch.seq != receipt.seq:
+        batch = feeds.find_batch(session, gateway.party, receipt.dataset, receipt.seq)
+        if batch is None or batch.manifest != receipt.manifest or receipt.provider != gateway.party:
             raise NotFoundError("there is no batch with this manifest", code="receipt.batch-unknown")
         fresh = keep_receipt(
             session, receipt_hash=digest, manifest=receipt.manifest, direction="in", party=party.code, token=token,

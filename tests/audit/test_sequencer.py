@@ -231,6 +231,8 @@ def test_nothing_is_integrated_behind_a_head_that_does_not_fit_itself(world: Wor
     with pytest.raises(LogCorruptError):
         world.drain(world.sequencer())
     assert [signed.split("\n")[1] for signed in world.signer.signed] == ["0", "1"]
+    with world.database.read() as session:
+        assert log.count_waiting(session) == 1
 
 
 def test_an_entry_that_changed_in_the_outbox_is_not_integrated(world: World) -> None:
@@ -363,9 +365,9 @@ def test_many_writers_and_two_sequencers_lose_nothing_and_leave_no_gap(world: Wo
     for thread in sequencers:
         thread.join()
     assert faults == []
-    with world.database.read() as session:
-        world.appended = log.entries(session, 0, writers * each)
-        assert log.count_waiting(session) == 0
+    with world.database.read() as reading:
+        world.appended = log.entries(reading, 0, writers * each)
+        assert log.count_waiting(reading) == 0
     actors = [form.parse_entry(entry)["actor"] for entry in world.appended]
     for number in range(writers):
         assert [actor for actor in actors if actor.startswith(f"{number}-")] == [f"{number}-{n}" for n in range(each)]

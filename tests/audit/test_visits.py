@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,30 @@ def test_a_history_rewritten_since_the_last_visit_is_caught_although_it_is_signe
         report = verify_directory(Exchange(entries=entries).write(tmp_path / f"second-{size}", size=size), state=state)
         assert outcomes(report) == {5: TAMPERED}
     assert state.read_bytes() == seen
+
+
+def test_two_roots_for_one_size_are_caught_although_entries_are_missing(large: Exchange, tmp_path: Path) -> None:
+    state = tmp_path / "visits.json"
+    verify_directory(large.write(tmp_path / "first", size=300), state=state)
+    folder = Exchange(entries=large.entries[1:]).write(tmp_path / "second", size=300)
+    shutil.rmtree(folder / "log/tile")
+    assert outcomes(verify_directory(folder, state=state)) == {2: UNPROVED, 3: UNPROVED, 5: TAMPERED}
+
+
+def test_a_visit_cannot_be_compared_while_neither_entries_nor_tiles_are_there(large: Exchange, tmp_path: Path) -> None:
+    state = tmp_path / "visits.json"
+    verify_directory(large.write(tmp_path / "first", size=300), state=state)
+    folder = large.write(tmp_path / "second")
+    shutil.rmtree(folder / "log/tile")
+    assert outcomes(verify_directory(folder, state=state)) == {2: UNPROVED, 3: UNPROVED, 5: UNPROVED}
+
+
+def test_a_visit_is_compared_by_the_hash_tiles_when_entries_are_missing(large: Exchange, tmp_path: Path) -> None:
+    state = tmp_path / "visits.json"
+    verify_directory(large.write(tmp_path / "first", size=300), state=state)
+    folder = large.write(tmp_path / "second")
+    (folder / "log/tile/entries/000").unlink()
+    assert outcomes(verify_directory(folder, state=state)) == {2: UNPROVED}
 
 
 def test_older_evidence_is_unproved_and_does_not_move_the_memory_back(large: Exchange, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`/v1/feeds`: who may read which feed, stored frames byte for byte, and requests that wait without costing anything."""
+"""`/v1/feeds`: who may read which feed, stored frames byte for byte, and requests that wait and cost nothing."""
 
 from __future__ import annotations
 
@@ -217,8 +217,9 @@ def test_nothing_beyond_what_is_pinned_is_served(tmp_path: Path) -> None:
 def test_who_joined_later_and_was_given_no_history_gets_what_was_made_since(tmp_path: Path) -> None:
     node = make_node(tmp_path, WUJIANG)
     bring_plan(plan_document(SITES, ANTIMONY | {"recipients": [JIASHAN]}), node)
-    hand_in(node, site_line(), reading_line(0))
-    publish(node, at=now_millis() - 20_000)
+    before = now_millis() - 20_000
+    hand_in(node, site_line(), reading_line(0), at=before)
+    publish(node, at=before)
     document = plan_document(SITES, ANTIMONY | {"recipients": [JIASHAN, QINGPU]}, version=2)
     joined = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(time.time() - 10)).encode()
     bring_plan(document.replace(b"2026-01-01T00:00:00+08:00", joined), node)

@@ -62,7 +62,7 @@ def test_a_batch_the_party_signed_opens_with_its_manifest_keys_retired_ones_too(
     for key in (world.manifest, retired):
         batch = write_batch(
             key, [b"{}"], provider="330421", dataset="water", plan="p@1", plan_digest="", seq=1, prev="",
-            first="", last="", created="",
+            first="", last="", created="2026-11-23T00:00:00.000Z",
         )  # fmt: skip
         assert open_batch(batch.file, party.manifest_keys).hash == batch.hash
     assert world.identity.kid not in party.manifest_keys

