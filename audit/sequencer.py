@@ -20,8 +20,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, tuple_, update
+from sqlalchemy import Connection, Row, delete, exists, insert, select, tuple_, update
 
 from audit import log
 from audit.checkpoint import open_checkpoint, sign_checkpoint
@@ -118,12 +119,10 @@ class Sequencer:
 def _integrate(connection: Connection, found: Head, limit: int) -> int:
     """Move up to `limit` entries from the outbox behind the head `found`; returns how many were taken."""
     taken = _take(connection, limit)
-    if any(leaf_hash(entry) != promised for promised, entry in taken):
+    if any(leaf_hash(row.entry) != row.leaf_hash for row in taken):
         raise LogCorruptError("an entry in the outbox is not the one whose leaf hash was promised")
-    present = select(log_leaf.c.leaf_hash).where(log_leaf.c.leaf_hash.in_([promised for promised, _ in taken]))
-    known = set(connection.scalars(present))
     # An entry appended twice gets one place; a dict keeps the first of equal keys where it was.
-    fresh = {promised: entry for promised, entry in taken if promised not in known}
+    fresh = {row.leaf_hash: row.entry for row in taken if not row.known}
     if not fresh:
         return len(taken)
 
@@ -151,15 +150,15 @@ def _edge(found: Head) -> CompactRange:
     return edge
 
 
-def _take(connection: Connection, limit: int) -> list[tuple[bytes, bytes]]:
-    """Leaf hash and entry of the `limit` oldest entries in the outbox, which leave it.
+def _take(connection: Connection, limit: int) -> list[Row[Any]]:
+    """The `limit` oldest rows of the outbox, which leave it, and of each whether its entry is `known` to the tree.
 
     One statement takes and deletes: an entry with a smaller id that commits meanwhile is neither lost nor skipped.
     """
     oldest = select(log_outbox.c.id).order_by(log_outbox.c.id).limit(limit)
-    query = delete(log_outbox).where(log_outbox.c.id.in_(oldest)).returning(log_outbox)
-    rows = sorted(connection.execute(query).all(), key=lambda row: row.id)
-    return [(row.leaf_hash, row.entry) for row in rows]
+    known = exists().where(log_leaf.c.leaf_hash == log_outbox.c.leaf_hash).label("known")
+    query = delete(log_outbox).where(log_outbox.c.id.in_(oldest)).returning(log_outbox, known)
+    return sorted(connection.execute(query), key=lambda row: int(row.id))
 
 
 def _full_tiles(connection: Connection, size: int, leaves: list[bytes]) -> list[dict[str, object]]:
@@ -190,11 +189,13 @@ def _read_back(connection: Connection, found: Head, pinned_size: int, pinned_roo
     edge = log.compact_range(connection, pinned_size)
     if edge.root() != pinned_root:
         raise LogCorruptError(f"the stored tree of size {pinned_size} is not the one that was pinned")
-    leaves = log.level_hashes(connection, 0, pinned_size, found.size)
-    for stored, entry in zip(leaves, log.entries(connection, pinned_size, found.size), strict=True):
-        if leaf_hash(entry) != stored:
+    query = select(log_leaf).where(log_leaf.c.idx >= pinned_size).order_by(log_leaf.c.idx)
+    leaves = []
+    for row in connection.execute(query):
+        if row.idx != edge.size or leaf_hash(row.entry) != row.leaf_hash:
             raise LogCorruptError(f"entry {edge.size} is not the one that was written")
-        edge.append(stored)
+        leaves.append(row.leaf_hash)
+        edge.append(row.leaf_hash)
     if (edge.root(), edge.hashes) != (found.root, found.hashes):
         raise LogCorruptError("the stored entries do not make the stored head")
     tiles = _full_tiles(connection, pinned_size, leaves)

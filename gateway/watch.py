@@ -37,13 +37,13 @@ class HeadsWatch:
         self._stopped = True
         self._wake()
 
-    async def wait(self, seen: int, seconds: float) -> None:
-        """Until the count differs from `seen`, or for so many seconds."""
-        if self.count != seen or self._stopped:
-            return
-        if self._moved is None:
-            self._moved = asyncio.get_running_loop().create_future()
-        await asyncio.wait([self._moved], timeout=seconds)
+    async def wait(self, seen: int, seconds: float) -> bool:
+        """Until the count differs from `seen`, or for so many seconds; False where there is no more waiting."""
+        if self.count == seen and not self._stopped:
+            if self._moved is None:
+                self._moved = asyncio.get_running_loop().create_future()
+            await asyncio.wait([self._moved], timeout=seconds)
+        return not self._stopped
 
     def _wake(self) -> None:
         self.count += 1

@@ -9,6 +9,7 @@ themselves, and the caller makes them do so.
 from __future__ import annotations
 
 import json
+import re
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ MAX_ANSWER = 4 * 1024 * 1024  # bytes of any other answer
 _CONNECT = 10.0  # seconds
 _READ = 30.0  # seconds, over and above what we ask the partner to wait
 _CHUNK = 65_536  # bytes
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)  # of a party or a dataset, as plans have them
+_ETAG = re.compile(r"[!-~]{1,200}", re.ASCII)
 _FRAME_MAGIC = b"\x28\xb5\x2f\xfd"
 
 
@@ -110,15 +113,12 @@ class PartnerClient:
         answer = self._get("/v1/feeds", params={"wait": wait}, headers=headers, wait=wait, accept=(200, 304))
         if answer.status == httpx.codes.NOT_MODIFIED:
             return [], seen
-        body = answer.json()
-        try:
-            heads = [
-                RemoteHead(str(row["provider"]), str(row["dataset"]), int(row["seq"]), str(row["manifest"]))
-                for row in body["feeds"]
-            ]
-        except (KeyError, TypeError, ValueError) as error:
-            raise PartnerRefusedError("the list of feeds is not one", code="partner.answer-malformed") from error
-        return heads, answer.headers.get("etag")
+        listed = answer.json().get("feeds")
+        if not isinstance(listed, list):
+            raise PartnerRefusedError("the list of feeds is not one", code="partner.answer-malformed")
+        etag = answer.headers.get("etag", "")
+        # It goes into a header of ours again, which holds no other characters.
+        return [_head(row) for row in listed], etag if _ETAG.fullmatch(etag) else None
 
     def feed_page(self, provider: str, dataset: str, *, after: int) -> list[bytes]:
         """The next batch files after number `after`, each as its zstd frame, oldest first; empty at the head."""
@@ -209,6 +209,16 @@ def split_frames(data: bytes) -> Iterator[bytes]:
         end = position - len(unpacker.unused_data)
         yield data[start:end]
         start = end
+
+
+def _head(row: object) -> RemoteHead:
+    """One feed of a partner's list; its names become part of addresses and go into the database."""
+    members = row if isinstance(row, dict) else {}
+    provider, dataset, seq, manifest = (members.get(name) for name in ("provider", "dataset", "seq", "manifest"))
+    named = all(isinstance(text, str) and _NAME.fullmatch(text) for text in (provider, dataset))
+    if not named or type(seq) is not int or seq < 0 or not isinstance(manifest, str):
+        raise PartnerRefusedError("the list of feeds is not one", code="partner.answer-malformed")
+    return RemoteHead(str(provider), str(dataset), seq, manifest)
 
 
 def _refusal(method: str, path: str, answer: Answer) -> PartnerRefusedError | PartnerUnreachableError:

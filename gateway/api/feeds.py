@@ -7,6 +7,7 @@ decompressed. Only what is pinned in the head store is served.
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterator
 from typing import Annotated, Any
 
@@ -40,11 +41,14 @@ async def list_feeds(
     While it waits it holds neither a thread nor a database connection, and asks for the grant again afterwards.
     """
     seen = request.headers.get("if-none-match")
-    count = gateway.heads_watch.count
-    heads, etag = await run_in_threadpool(_readable, gateway, caller)
-    if seen == etag and wait:
-        await gateway.heads_watch.wait(count, min(wait, gateway.settings.max_wait))
+    deadline = time.monotonic() + min(wait, gateway.settings.max_wait)
+    while True:
+        count = gateway.heads_watch.count
         heads, etag = await run_in_threadpool(_readable, gateway, caller)
+        left = deadline - time.monotonic()
+        # What moved may be nothing this caller reads, or our log: then it goes on waiting.
+        if seen != etag or left <= 0 or not await gateway.heads_watch.wait(count, left):
+            break
     headers = {"ETag": etag, "Cache-Control": "no-store, private"}
     if seen == etag:
         return Response(status_code=304, headers=headers)
