@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, exists, insert, select, tuple_, update
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select, tuple_, update
 
 from audit import log
 from audit.checkpoint import open_checkpoint, sign_checkpoint
@@ -35,6 +35,8 @@ from audit.tables import log_head, log_leaf, log_outbox, log_tile
 from audit.tiles import WIDTH
 
 STEP = 1_000  # entries; a step of this size takes some tens of milliseconds
+
+_KNOWN = select(log_leaf.c.leaf_hash).where(log_leaf.c.leaf_hash.in_(bindparam("taken", expanding=True)))
 
 Begin = Callable[[], AbstractContextManager[Connection]]
 """Opens a write transaction: committed, durably, when the context ends, and rolled back when it raises."""
@@ -122,7 +124,8 @@ def _integrate(connection: Connection, found: Head, limit: int) -> int:
     if any(leaf_hash(row.entry) != row.leaf_hash for row in taken):
         raise LogCorruptError("an entry in the outbox is not the one whose leaf hash was promised")
     # An entry appended twice gets one place; a dict keeps the first of equal keys where it was.
-    fresh = {row.leaf_hash: row.entry for row in taken if not row.known}
+    known = set(connection.scalars(_KNOWN, {"taken": [row.leaf_hash for row in taken]}))
+    fresh = {row.leaf_hash: row.entry for row in taken if row.leaf_hash not in known}
     if not fresh:
         return len(taken)
 
@@ -151,13 +154,12 @@ def _edge(found: Head) -> CompactRange:
 
 
 def _take(connection: Connection, limit: int) -> list[Row[Any]]:
-    """The `limit` oldest rows of the outbox, which leave it, and of each whether its entry is `known` to the tree.
+    """The `limit` oldest rows of the outbox, which leave it.
 
     One statement takes and deletes: an entry with a smaller id that commits meanwhile is neither lost nor skipped.
     """
     oldest = select(log_outbox.c.id).order_by(log_outbox.c.id).limit(limit)
-    known = exists().where(log_leaf.c.leaf_hash == log_outbox.c.leaf_hash).label("known")
-    query = delete(log_outbox).where(log_outbox.c.id.in_(oldest)).returning(log_outbox, known)
+    query = delete(log_outbox).where(log_outbox.c.id.in_(oldest)).returning(log_outbox)
     return sorted(connection.execute(query), key=lambda row: int(row.id))
 
 

@@ -29,7 +29,7 @@ class Database:
     """An engine and its sessions; safe to share between threads."""
 
     def __init__(self, url: str, *, pool: int = 48) -> None:
-        self.engine = _sqlite_engine(url) if make_url(url).get_backend_name() == "sqlite" else _postgres(url, pool)
+        self.engine = (_sqlite_engine if make_url(url).get_backend_name() == "sqlite" else _postgres)(url, pool)
         self.is_sqlite = self.engine.dialect.name == "sqlite"
         self._writer = threading.Lock()  # held for the whole of a SQLite WriteSession
 
@@ -60,10 +60,10 @@ Transaction = Callable[[], AbstractContextManager[WriteSession]]
 """What a background duty is given: it opens its own short transactions."""
 
 
-def _sqlite_engine(url: str) -> Engine:
+def _sqlite_engine(url: str, pool: int) -> Engine:
     arguments = {"check_same_thread": False, "timeout": _BUSY_TIMEOUT / 1000}
     # A failed statement is written to the log; the records in it must not be.
-    engine = create_engine(url, connect_args=arguments, hide_parameters=True)
+    engine = create_engine(url, pool_size=pool, max_overflow=8, connect_args=arguments, hide_parameters=True)
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: object) -> None:

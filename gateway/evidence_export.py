@@ -82,9 +82,7 @@ def fetch_evidence(client: PartnerClient, directory: Path, *, batches: bool) -> 
     return document
 
 
-def _write_party(
-    directory: Path, document: PartyDocument, keys: Mapping[str, Mapping[str, Ed25519PublicKey]]
-) -> None:
+def _write_party(directory: Path, document: PartyDocument, keys: Mapping[str, Mapping[str, Ed25519PublicKey]]) -> None:
     said = {
         "party": document.party,
         "log": {"origin": document.log.origin, "vkey": document.log.vkey},

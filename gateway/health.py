@@ -32,7 +32,7 @@ def check_health(gateway: Gateway) -> list[Check]:
         tried("sign", lambda: _sign(gateway)),
         tried("write", lambda: _write(gateway)),
         tried("log", lambda: _log(gateway)),
-        tried("publish", lambda: _allowed(gateway)),
+        _allowed(gateway),
     ]
 
 
@@ -70,7 +70,6 @@ def _log(gateway: Gateway) -> str:
     return f"{head.signed_size} entries signed, {waiting} wait"
 
 
-def _allowed(gateway: Gateway) -> str:
-    if gateway.read_only is not None:
-        raise gateway.read_only
-    return "publishes"
+def _allowed(gateway: Gateway) -> Check:
+    problem = gateway.read_only
+    return Check("publish", ok=problem is None, text="publishes" if problem is None else problem.diagnostics())

@@ -35,7 +35,7 @@ from schemas.plan import Dataset, Plan
 from schemas.records import Site, decode_line
 from schemas.times import beijing_text, utc_text
 
-TAKEN_TOGETHER = 4 * MAX_RECORDS  # records of one step, which are in memory together; a step ends with a full row
+TAKEN_TOGETHER = MAX_RECORDS  # records of one step, which are in memory together; a step ends with a full row
 
 
 @dataclass(frozen=True)
@@ -107,8 +107,10 @@ class Publisher:
             plans = plans_in_force(session, now)
         made: list[Batch] = []
         failed: SharingError | None = None
-        for name, since in sorted(waiting.items()):
-            found = plans.dataset(self._home, name)
+        found_by_name = {name: plans.dataset(self._home, name) for name in waiting}
+        # Sites first: readings that arrive before their site have to wait for it.
+        for name in sorted(waiting, key=lambda name: (not _is_of_sites(found_by_name[name]), name)):
+            found, since = found_by_name[name], waiting[name]
             # Without a plan that knows the dataset its queue stays: the next version may share it again.
             if found is not None and now >= since + found[1].linger.total_seconds() * 1000:
                 try:
@@ -136,7 +138,9 @@ class Publisher:
             if found is None:
                 return []
             plan, dataset = found
-            lines = self._lines(session, dataset, queue.take(session, name, TAKEN_TOGETHER))
+            queued = queue.take(session, name, TAKEN_TOGETHER)
+            # What the plan keeps from everybody has no feed.
+            lines = self._lines(session, dataset, queued) if dataset.recipients else []
             batches = self._write(session, head, plan, dataset, lines, created)
         if batches:
             self._pin(name)
@@ -204,6 +208,10 @@ class Publisher:
             append(session, entry)
             batches.append(batch)
         return batches
+
+
+def _is_of_sites(found: tuple[Plan, Dataset] | None) -> bool:
+    return found is not None and found[1].kind == "site"
 
 
 def _chunks(lines: Sequence[Line]) -> Iterator[Sequence[Line]]:

@@ -76,8 +76,7 @@ async def _serve(gateway: Gateway, sockets: Sequence[socket.socket], on_ready: C
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop)
     running = [
-        asyncio.create_task(server.serve(sockets=[opened]))
-        for server, opened in zip(servers, sockets, strict=True)
+        asyncio.create_task(server.serve(sockets=[opened])) for server, opened in zip(servers, sockets, strict=True)
     ]
     with suppress(asyncio.CancelledError):
         # uvicorn has no event to wait for

@@ -27,10 +27,10 @@ MAX_PAGE = 64 * 1024 * 1024  # bytes of one feed page as it travels; a partner s
 MAX_ANSWER = 4 * 1024 * 1024  # bytes of any other answer
 _CONNECT = 10.0  # seconds
 _READ = 30.0  # seconds, over and above what we ask the partner to wait
-_CHUNK = 65_536  # bytes
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)  # of a party or a dataset, as plans have them
 _ETAG = re.compile(r"[!-~]{1,200}", re.ASCII)
-_FRAME_MAGIC = b"\x28\xb5\x2f\xfd"
+_MAX_HEADER = 18  # bytes of a frame's header, its magic number included
+_REPEATED = 1  # the type of a block that is one byte, many times
 
 
 @dataclass(frozen=True)
@@ -183,32 +183,41 @@ def _trust(ca_pem: str | None) -> ssl.SSLContext:
 
 
 def split_frames(data: bytes) -> Iterator[bytes]:
-    """The zstd frames (RFC 8878) concatenated in `data`, each as it stands.
+    """The zstd frames (RFC 8878) concatenated in `data`, each as it stands; nothing is unpacked here.
 
     Raises:
-        PartnerRefusedError: `partner.answer-malformed`: something else, or a frame that unpacks to more than a batch.
+        PartnerRefusedError: `partner.answer-malformed`: something else, or `partner.answer-too-large`: a frame that
+            would unpack to more than a batch, or does not say to how much.
     """
     start = 0
     while start < len(data):
-        if data[start : start + 4] != _FRAME_MAGIC:
-            raise PartnerRefusedError("not a zstd frame", code="partner.answer-malformed")
-        # One frame at a time, so that what follows a frame's end is known, and no more than one batch is unpacked.
-        unpacker = zstandard.ZstdDecompressor(max_window_size=2 * MAX_FILE).decompressobj()
-        size, position = 0, start
-        try:
-            while not unpacker.eof:
-                chunk = data[position : position + _CHUNK]
-                if not chunk:
-                    raise PartnerRefusedError("a zstd frame ends too soon", code="partner.answer-malformed")
-                size += len(unpacker.decompress(chunk))
-                position += len(chunk)
-                if size > MAX_FILE:
-                    raise PartnerRefusedError("a frame unpacks to more than a batch", code="partner.answer-too-large")
-        except zstandard.ZstdError as error:
-            raise PartnerRefusedError("a zstd frame is damaged", code="partner.answer-malformed") from error
-        end = position - len(unpacker.unused_data)
+        end = _frame_end(data, start)
         yield data[start:end]
         start = end
+
+
+def _frame_end(data: bytes, start: int) -> int:
+    """Where the frame that begins at `start` ends: its blocks say how long they are (RFC 8878, section 3.1.1)."""
+    header = data[start : start + _MAX_HEADER]
+    try:
+        parameters = zstandard.get_frame_parameters(header)
+        position = start + zstandard.frame_header_size(header)
+    except zstandard.ZstdError as error:
+        raise PartnerRefusedError("not a zstd frame", code="partner.answer-malformed") from error
+    # Unknown is a number larger than any. A frame's own word is enough: unpacking it stops at that many bytes.
+    if parameters.content_size > MAX_FILE:
+        raise PartnerRefusedError("a frame unpacks to more than a batch", code="partner.answer-too-large")
+    last = False
+    while not last:
+        block = int.from_bytes(data[position : position + 3], "little")
+        last, kind, size = bool(block & 1), block >> 1 & 3, block >> 3
+        position += 3 + (1 if kind == _REPEATED else size)
+        if position > len(data):
+            raise PartnerRefusedError("a zstd frame ends too soon", code="partner.answer-malformed")
+    position += 4 if parameters.has_checksum else 0
+    if position > len(data):
+        raise PartnerRefusedError("a zstd frame ends too soon", code="partner.answer-malformed")
+    return position
 
 
 def _head(row: object) -> RemoteHead:

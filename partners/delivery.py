@@ -92,6 +92,12 @@ def hasten_pushes(session: Connection, recipient: str, *, now: int) -> bool:
     return session.execute(update(delivery).where(*waiting).values(next_at=now)).rowcount > 0
 
 
+def is_owed_receipt(session: Connection, manifest: str, recipient: str) -> bool:
+    """Whether there is, or was, a delivery of this batch to `recipient`."""
+    query = select(delivery.c.seq).where(delivery.c.manifest == manifest, delivery.c.recipient == recipient)
+    return session.execute(query).first() is not None
+
+
 def record_attempt(session: Connection, tried: Delivery, *, now: int, error: str) -> None:
     """A push that failed: when to try again, and why it failed."""
     attempts = tried.attempts + 1

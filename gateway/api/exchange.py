@@ -14,7 +14,7 @@ from gateway.store import feeds
 from gateway.sync.apply import apply_batch
 from gateway.sync.receive import take_receipt
 from partners.client import ZSTD
-from partners.delivery import mark_sent, report_of
+from partners.delivery import is_owed_receipt, mark_sent, report_of
 from partners.directory import Party, find_party
 from partners.grants import PushBatch, SendReceipt
 from partners.principal import Principal
@@ -36,8 +36,9 @@ def push_batch(
     media = request.headers.get("content-type", "").partition(";")[0].strip()
     if media not in (ZSTD, MEDIA_TYPE):
         raise RequestError(f"a batch comes as {ZSTD} or {MEDIA_TYPE}", code="request.media-type")
-    file = feeds.from_frame(body) if media == ZSTD else body
-    applied = apply_batch(gateway, party, dataset, file, now=now, expected=seq)
+    frame = body if media == ZSTD else None
+    file = feeds.from_frame(body) if frame else body
+    applied = apply_batch(gateway, party, dataset, file, now=now, expected=seq, frame=frame)
     if applied.receipt:
         with gateway.database.write() as session:
             mark_sent(session, [applied.receipt_hash])  # the answer carries it
@@ -55,7 +56,8 @@ def send_receipt(gateway: WritableHome, caller: Caller, body: Body, response: Re
     receipt = open_receipt(token, party.manifest_keys)
     now = now_millis()
     with gateway.database.read() as session:
-        allow(session, gateway, caller, SendReceipt(receipt.provider, receipt.dataset), now=now)
+        owed = is_owed_receipt(session, receipt.manifest, caller.party)
+        allow(session, gateway, caller, SendReceipt(receipt.provider, receipt.dataset, owed), now=now)
     fresh = take_receipt(gateway, party, token, now=now)
     response.status_code = 201 if fresh else 200
     return {"accepted": True}

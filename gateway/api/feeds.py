@@ -123,7 +123,11 @@ def _readable(gateway: Gateway, caller: Principal) -> tuple[list[dict[str, Any]]
     for name in own - {dataset for provider, dataset in heads if provider == gateway.party}:
         heads[gateway.party, name] = FeedHead(gateway.party, name)
     rows = []
-    for (provider, dataset), head in sorted(heads.items()):
+    # Datasets of sites first: a recipient follows the list, and readings that come before their site have to wait.
+    sites = {
+        (dataset.provider, dataset.id) for plan in plans.plans for dataset in plan.datasets if dataset.kind == "site"
+    }
+    for (provider, dataset), head in sorted(heads.items(), key=lambda item: (item[0] not in sites, item[0])):
         if may_read_feed(caller, plans, gateway.party, provider, dataset):
             served = served_head(gateway, head)
             rows.append({"provider": provider, "dataset": dataset, "seq": served.seq, "manifest": served.manifest})

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from fastapi import APIRouter, Response
 
 from audit import log as exchange_log
-from audit.receipts import open_receipt
 from audit.tiles import ENTRIES, WIDTH, parse_path
 from gateway.api.access import Caller, Home, allow
+from gateway.api.submissions import own_submission
+from gateway.db import ReadSession
 from gateway.errors import NotFoundError
 from partners.delivery import receipt_token
 from partners.grants import ReadLog
@@ -50,13 +52,29 @@ def read_proof(gateway: Home, caller: Caller, digest: str) -> dict[str, Any]:
         token = receipt_token(session, digest, party=caller.party, home=gateway.party)
         if token is None:
             raise NotFoundError("there is no such receipt of yours", code="receipt.not-found")
-        promised = jws.b64decode(open_receipt(token, {gateway.keys.manifest.kid: gateway.keys.manifest.public}).entry)
-        head = exchange_log.head(session)
-        index = exchange_log.find_leaf(session, promised)
-        if index is None or index >= head.signed_size or head.checkpoint is None:
-            raise NotFoundError("the entry is promised and not signed yet; ask again", code="receipt.not-integrated")
-        proof = exchange_log.prove_inclusion(session, index, head.signed_size)
-        entry = exchange_log.entries(session, index, index + 1)[0]
+        return _prove(session, token)
+
+
+@router.get(
+    "/v1/submissions/{submission_id}/proof",
+    summary="Proof that the entry a submission's receipt promised is in the log",
+)
+def read_submission_proof(gateway: Home, caller: Caller, submission_id: str) -> dict[str, Any]:
+    """As for a partner's receipt, for the client that handed the records in."""
+    row = own_submission(gateway, caller, submission_id)
+    with gateway.database.read() as session:
+        return _prove(session, json.loads(row.outcome)["receipt"])
+
+
+def _prove(session: ReadSession, token: str) -> dict[str, Any]:
+    """The proof for the entry that `token`, a receipt of ours, promised."""
+    promised = jws.b64decode(str(jws.peek(token)[1]["entry"]))
+    head = exchange_log.head(session)
+    index = exchange_log.find_leaf(session, promised)
+    if index is None or index >= head.signed_size or head.checkpoint is None:
+        raise NotFoundError("the entry is promised and not signed yet; ask again", code="receipt.not-integrated")
+    proof = exchange_log.prove_inclusion(session, index, head.signed_size)
+    entry = exchange_log.entries(session, index, index + 1)[0]
     return {
         "index": index,
         "entry": entry.decode(),

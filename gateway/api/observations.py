@@ -11,7 +11,7 @@ from gateway.api.access import Caller, Home, allow
 from gateway.api.disclosure import log_disclosure
 from gateway.errors import NotFoundError
 from gateway.service import Gateway
-from gateway.store.lines import record_of
+from gateway.store.lines import project, record_of
 from gateway.store.observations import Row
 from gateway.store.reading import Filter, Visible, read_page, visible_series
 from partners.grants import Extent, ReadRecords
@@ -81,7 +81,6 @@ def _lines(gateway: Gateway, session: Any, rows: list[Row], visible: Visible) ->
     lines = []
     for row in rows:
         key = series[row.series_id]
-        members = msgspec.to_builtins(record_of(row, key, states[row.state_id]))
-        kept = {name: value for name, value in members.items() if name not in visible.hide}
-        lines.append(msgspec.json.encode({"provider": key.provider, **kept}))
+        line = project(record_of(row, key, states[row.state_id]), visible.hide)
+        lines.append(b'{"provider":' + msgspec.json.encode(key.provider) + b"," + line[1:])
     return lines

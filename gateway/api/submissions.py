@@ -43,25 +43,25 @@ def post_submission(
 @router.get("/v1/submissions/{submission_id}", summary="What became of a submission")
 def read_submission(gateway: Home, caller: Caller, submission_id: str) -> Response:
     """The answer as it was given."""
-    row = _own(gateway, caller, submission_id)
+    row = own_submission(gateway, caller, submission_id)
     return Response(row.outcome, media_type="application/json")
 
 
 @router.get("/v1/submissions/{submission_id}/report", summary="Line by line, what was refused, held or revised")
 def read_submission_report(gateway: Home, caller: Caller, submission_id: str) -> Response:
     """NDJSON: place, verdict, code, detail, pointers and the offending text."""
-    row = _own(gateway, caller, submission_id)
+    row = own_submission(gateway, caller, submission_id)
     return Response(zstandard.ZstdDecompressor().decompress(row.report), media_type="application/x-ndjson")
 
 
 @router.get("/v1/submissions/{submission_id}/content", summary="The bytes as they were handed in")
 def read_submission_content(gateway: Home, caller: Caller, submission_id: str) -> Response:
     """The bytes, unchanged."""
-    row = _own(gateway, caller, submission_id)
+    row = own_submission(gateway, caller, submission_id)
     return Response(zstandard.ZstdDecompressor().decompress(row.content), media_type=row.media_type)
 
 
-def _own(gateway: Gateway, caller: Principal, submission_id: str) -> Any:
+def own_submission(gateway: Gateway, caller: Principal, submission_id: str) -> Any:
     """The submission, for the client that handed it in and for readers of the home party."""
     with gateway.database.read() as session:
         row = find_submission(session, submission_id)

@@ -28,7 +28,9 @@ config_app = typer.Typer(help="The gateway's settings.", no_args_is_help=True)
 def init(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="The home to make: absent, or an empty directory.")],
     party: Annotated[str, typer.Option(metavar="CODE", help="Whose gateway it is: a district's code, such as 310118.")],
-    url: Annotated[str, typer.Option(metavar="URL", help="Where partners reach it: https://host or https://host:port.")],
+    url: Annotated[
+        str, typer.Option(metavar="URL", help="Where partners reach it: https://host or https://host:port.")
+    ],
     listen: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="The partner listener.", show_default="127.0.0.1:8443")
     ] = None,

@@ -25,6 +25,7 @@ PACE = 1_000  # ms from one minute's packets to the next until they have caught 
 _RETRY = 0.3  # seconds
 _BEIJING_OFFSET = 8 * HOUR
 
+
 def load_history(member: Member, now: int, stop: threading.Event) -> None:
     """The party's sites, and hourly values of the past days: a submission for each day. `now` in ms UTC."""
     stations = stations_of(member.party)

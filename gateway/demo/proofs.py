@@ -61,9 +61,7 @@ def _check_batches(gateways: Mapping[str, Gateway], found: Proofs) -> None:
     found.batches = sum(len(chain) for chain in provided.values())
 
 
-def _chain(
-    session: ReadSession, holder: str, head: feeds.FeedHead, provider: Gateway, found: Proofs
-) -> Iterator[str]:
+def _chain(session: ReadSession, holder: str, head: feeds.FeedHead, provider: Gateway, found: Proofs) -> Iterator[str]:
     previous, expected = "", 1
     key = provider.keys.manifest
     for stored in feeds.batches(session, head.provider, head.dataset, first=1, last=head.seq):

@@ -111,7 +111,8 @@ class Door:
         """
         tally = Tally(problems=list(prepared.problems))
         waiting = list(prepared.waiting)
-        datasets = plans.provided_by(self._home) if act.provider == self._home else []
+        own = plans.provided_by(self._home) if act.provider == self._home else []
+        datasets = [dataset for dataset in own if dataset.recipients]
         self._take_sites(session, prepared.sites, act, tally, datasets)
         known = self._known(session, act, tally, {reading.site for reading in prepared.readings})
         readings = _with_known_site(prepared.readings, known, tally, waiting)

@@ -24,7 +24,7 @@ from gateway.db import ReadSession, WriteSession
 from gateway.errors import ConflictError, NotFoundError
 from gateway.ingest.devices import devices_of
 from gateway.ingest.door import Prepared, Tally
-from gateway.ingest.parcel import Problem, unpack
+from gateway.ingest.parcel import HJ212, Problem, unpack
 from gateway.receipts import give_submission_receipt
 from gateway.service import Gateway
 from gateway.store import tables
@@ -80,7 +80,7 @@ def submit(
     arrival = _Arrival(uuid4().hex, principal.client_id, media_type, content, digest, idempotency_key, now)
     with gateway.database.read() as session:
         known = _known(session, arrival)
-        devices = devices_of(session)
+        devices = devices_of(session) if media_type == HJ212 else {}
     if known is not None:
         return Submitted(known, fresh=False)
     # Reading and numbering need no transaction, so nobody waits for them.

@@ -75,15 +75,20 @@ def all_heads(session: ReadSession) -> list[FeedHead]:
     return [FeedHead(**row._mapping) for row in session.execute(select(_feed).where(_feed.c.seq > 0))]
 
 
-def append_batch(session: WriteSession, held: FeedHead, batch: Batch, *, at: int) -> FeedHead:
-    """Store `batch` as the next of its feed, whose head `held` is locked. `at` in ms UTC."""
+def append_batch(
+    session: WriteSession, held: FeedHead, batch: Batch, *, at: int, frame: bytes | None = None
+) -> FeedHead:
+    """Store `batch` as the next of its feed, whose head `held` is locked, in the `frame` it came in if it came in one.
+
+    `at` in ms UTC.
+    """
     manifest = batch.manifest
     created = max(held.created, to_millis(manifest.created))
     moved = FeedHead(manifest.provider, manifest.dataset, manifest.seq, batch.hash, created, held.stopped)
     session.execute(
         insert(_batch).values(
             provider=moved.provider, dataset=moved.dataset, seq=moved.seq, manifest=batch.hash, token=batch.token,
-            frame=to_frame(batch.file), count=manifest.count, at=at,
+            frame=frame or to_frame(batch.file), count=manifest.count, at=at,
         )
     )  # fmt: skip
     _move(session, moved)
@@ -133,9 +138,7 @@ def _move(session: WriteSession, head: FeedHead) -> None:
         session.execute(insert(_feed).values(**asdict(head)))
 
 
-def _batches_query(
-    provider: str, dataset: str, first: int, last: int, since: int | None
-) -> Select[Any]:
+def _batches_query(provider: str, dataset: str, first: int, last: int, since: int | None) -> Select[Any]:
     return (
         select(*_STORED)
         .where(_batch.c.provider == provider, _batch.c.dataset == dataset, _batch.c.seq.between(first, last))

@@ -56,9 +56,12 @@ class Applied:
 
 
 def apply_batch(
-    gateway: Gateway, party: Party, dataset: str, file: bytes, *, now: int, expected: int | None = None
-) -> Applied:
+    gateway: Gateway, party: Party, dataset: str, file: bytes, *, now: int, expected: int | None = None,
+    frame: bytes | None = None,
+) -> Applied:  # fmt: skip
     """Take one batch file of a feed of `party`, as number `expected` if that was said. `now` in ms UTC.
+
+    `frame` is the zstd frame that `file` came in, if it came in one: it is kept as it is.
 
     Raises:
         BatchError: it is not what the provider signed; nothing has changed, bounded evidence is kept.
@@ -91,7 +94,7 @@ def apply_batch(
             if known is not None:
                 return known
             _check_order(session, head, batch)
-            applied, tally = _store(gateway, session, head, batch, prepared, refusal, now)
+            applied, tally = _store(gateway, session, head, batch, frame, prepared, refusal, now)
     except ConflictError as error:
         if error.code in _STOPPING:
             _keep(gateway, party.code, dataset, batch.manifest.seq, error, file, now)
@@ -182,7 +185,7 @@ def _malformed(parcel: Parcel) -> Problem | None:
 
 
 def _store(
-    gateway: Gateway, session: WriteSession, head: FeedHead, batch: Batch, prepared: Prepared,
+    gateway: Gateway, session: WriteSession, head: FeedHead, batch: Batch, frame: bytes | None, prepared: Prepared,
     refusal: Problem | None, now: int,
 ) -> tuple[Applied, Tally]:  # fmt: skip
     """Everything the batch changes, in one transaction, and the receipt that says so."""
@@ -201,7 +204,7 @@ def _store(
     )  # fmt: skip
     promised = append(session, entry)
     _log_conflicts(gateway, session, batch, tally, now)
-    feeds.append_batch(session, head, batch, at=now)
+    feeds.append_batch(session, head, batch, at=now, frame=frame)
     token = give_batch_receipt(gateway, batch, verdict, tally, report, promised, now)
     keep_receipt(
         session, receipt_hash=receipt_hash(token), manifest=batch.hash, direction="out", party=manifest.provider,

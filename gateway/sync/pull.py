@@ -126,7 +126,8 @@ class Puller:
                     self._report_set_back(head, held, now)
                 return taken
             for frame in client.feed_page(self.code, head.dataset, after=held.seq):
-                applied = apply_batch(self.gateway, party, head.dataset, feeds.from_frame(frame), now=now_millis())
+                file = feeds.from_frame(frame)
+                applied = apply_batch(self.gateway, party, head.dataset, file, now=now_millis(), frame=frame)
                 taken += applied.fresh
                 log.info("batch.applied", provider=self.code, dataset=head.dataset, verdict=applied.verdict)
             self.send_receipts(party, client)

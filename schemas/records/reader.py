@@ -110,7 +110,10 @@ def _check_rest(
         message = "a shared value has a unit; the device's registration gives one"
         raise RecordError(message, code="record.unit-missing", pointers=["/unit"])
     _check_texts(unit=unit)
-    units.unit(unit)
+    code = units.unit(unit).code
+    if code != unit:
+        # Two spellings would be two contents of one value. Sheets and loggers are translated before they come here.
+        raise RecordError(f"{unit!r} is written {code!r} (UCUM)", code="record.unit-spelling", pointers=["/unit"])
 
 
 def _check_site(record: Site) -> None:

@@ -240,8 +240,8 @@ def test_a_receipt_is_handed_over_by_the_party_that_signed_it_and_says_so(world:
         ({"manifest": "A" * 43}, 404, "receipt.batch-unknown"),
         ({"seq": 999}, 404, "receipt.batch-unknown"),
         ({"dataset": "wj-sites"}, 404, "receipt.batch-unknown"),
-        ({"provider": QINGPU}, 403, "access.not-granted"),
-        ({"dataset": "nothing"}, 403, "access.not-granted"),
+        ({"provider": QINGPU}, 404, "receipt.batch-unknown"),
+        ({"manifest": "A" * 43, "dataset": "nothing"}, 403, "access.not-granted"),
     ],
 )
 def test_a_receipt_for_what_we_never_gave_out_is_refused(
@@ -280,3 +280,10 @@ def test_a_receipt_with_its_time_in_another_form_is_not_one(world: World, given:
     header = {"v": 1, "from": JIASHAN, "to": WUJIANG, "at": utc_text(now_millis()), "manifest": receipt.manifest}
     token = jws.sign(key, "taipu-receipt+jws", header)
     assert code_of(world.jiashan.post("/v1/receipts", content=token), 400) == "receipt.malformed"
+
+
+def test_what_was_given_under_an_earlier_plan_is_still_receipted(world: World, given: str) -> None:
+    """The last test of this file: the plan that follows gives Jiashan nothing any more."""
+    bring_plan(plan_document(SITES, ANTIMONY | {"recipients": [QINGPU]}, version=2), world.node)
+    assert code_of(world.jiashan.get(f"/v1/feeds/{WUJIANG}/wj-antimony"), 403) == "access.not-granted"
+    assert world.jiashan.post("/v1/receipts", content=given).status_code == 201

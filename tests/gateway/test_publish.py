@@ -258,6 +258,25 @@ def test_a_plan_that_switches_while_records_wait_decides_what_leaves(wujiang: No
     assert waiting(wujiang) == set()
 
 
+def test_what_the_plan_keeps_from_everybody_is_never_published(wujiang: Node) -> None:
+    kept = {
+        "select": {"factors": ["w21003"]},
+        "sharing": "not-shared",
+        "citation": "示范区条例第1条",
+        "conditions": None,
+    }
+    document = json.loads(plan_document(SITES, ANTIMONY, {"id": "wj-kept"} | kept, version=2))
+    for member in ("recipients", "conditions"):
+        del document["datasets"][-1][member]
+    publish(wujiang)
+    bring_plan(json.dumps(document).encode(), wujiang)
+    assert counts(hand_in(wujiang, reading_line(0, factor="w21003"))) == {"accepted": 1}
+    assert publish(wujiang) == []
+    with wujiang.gateway.database.write() as session:
+        queue.enqueue(session, "wj-kept", "site", [("320509-SW-0003", 1)], at=1)
+    assert (publish(wujiang), waiting(wujiang), served(wujiang, "wj-kept")) == ([], set(), 0)
+
+
 def test_what_waits_for_a_dataset_that_no_plan_names_stays_until_one_does_again(wujiang: Node) -> None:
     publish(wujiang)
     hand_in(wujiang, reading_line(0))

@@ -13,6 +13,8 @@ import pytest
 import uvloop
 import zstandard
 from fastapi import FastAPI, Request, Response
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.home import create_home
 from gateway.server import make_server
@@ -90,8 +92,8 @@ def test_the_heads_of_a_partner_and_the_state_to_wait_on_are_read(stranger: Stra
 @pytest.mark.parametrize(
     "body",
     [
-        b"", b"[", b"[]", b"7", b"{}", b'{"feeds":{}}', b'{"feeds":"abc"}', b'{"feeds":[7]}', b'{"feeds":[{}]}', b"\xff",
-        b"[" * 100_000,
+        b"", b"[", b"[]", b"7", b"{}", b'{"feeds":{}}', b'{"feeds":"abc"}', b'{"feeds":[7]}', b'{"feeds":[{}]}',
+        b"\xff", b"[" * 100_000,
         *({"feeds": [HEAD | change]} for change in (
             {"seq": "3"}, {"seq": True}, {"seq": -1}, {"seq": 1.5}, {"seq": None}, {"manifest": None}, {"provider": 7},
             {"dataset": "../../oauth/token"}, {"dataset": ""}, {"dataset": "a\0b"}, {"dataset": "a b"},
@@ -164,25 +166,47 @@ def test_an_environment_that_names_a_proxy_changes_nothing(stranger: Stranger, m
         assert client.party_document() == "document"
 
 
-def frame(content: bytes) -> bytes:
-    return zstandard.ZstdCompressor(level=1).compress(content)
+def frame(content: bytes, **options: bool) -> bytes:
+    return zstandard.ZstdCompressor(level=1, **options).compress(content)
 
 
-@pytest.mark.parametrize("contents", [[], [b""], [b"one"], [b"one", b"two" * 50_000, b"three"], [b"x" * 200_000] * 3])
-def test_concatenated_frames_come_apart_as_they_were(contents: list[bytes]) -> None:
-    frames = [frame(content) for content in contents]
+def bomb(blocks: int) -> bytes:
+    """A frame of so many times 128 KiB in four bytes each, that does not say how much it holds."""
+    block = (131_072 << 3 | 1 << 1).to_bytes(3, "little") + b"A"
+    return b"\x28\xb5\x2f\xfd\x00\x50" + block * (blocks - 1) + bytes([block[0] | 1]) + block[1:]
+
+
+@pytest.mark.parametrize("checksum", [False, True])
+@pytest.mark.parametrize(
+    "contents",
+    [[], [b""], [b"one"], [b"one", b"two" * 50_000, b"three"], [b"x" * 2_000_000] * 3, [bytes(range(256)) * 4_000]],
+)
+def test_concatenated_frames_come_apart_as_they_were(contents: list[bytes], checksum: bool) -> None:
+    frames = [frame(content, write_checksum=checksum) for content in contents]
     assert list(split_frames(b"".join(frames))) == frames
+
+
+@given(st.lists(st.binary(max_size=300), max_size=4), st.integers(0, 40))
+def test_frames_that_are_cut_anywhere_never_raise_anything_else(contents: list[bytes], cut: int) -> None:
+    data = b"".join(map(frame, contents))
+    try:
+        assert b"".join(split_frames(data[: len(data) - cut])) == data[: len(data) - cut]
+    except PartnerRefusedError as error:
+        assert error.code == "partner.answer-malformed"  # noqa: PT017 - a cut between two frames is none
 
 
 @pytest.mark.parametrize(
     ("data", "code"),
     [
         (b"x", "partner.answer-malformed"),
+        (b"\x28\xb5\x2f\xfd", "partner.answer-malformed"),
         (frame(b"one")[:-1], "partner.answer-malformed"),
+        (frame(b"one", write_checksum=True)[:-1], "partner.answer-malformed"),
         (frame(b"one") + b"x", "partner.answer-malformed"),
-        (frame(b"one")[:6] + b"\xff" * 9, "partner.answer-malformed"),
         (b"\x50\x2a\x4d\x18\x01\0\0\0x", "partner.answer-malformed"),  # a skippable frame
         (frame(bytes(MAX_FILE + 1)), "partner.answer-too-large"),
+        (frame(b"one", write_content_size=False), "partner.answer-too-large"),
+        (bomb(16_000), "partner.answer-too-large"),
     ],
 )
 def test_what_is_no_row_of_frames_or_would_unpack_to_more_than_a_batch_is_refused(data: bytes, code: str) -> None:
