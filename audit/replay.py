@@ -1,8 +1,7 @@
 """Replay a log from its evidence: hash every entry again and see whether that makes the signed head.
 
 Two witnesses tell of each leaf: the entry itself, and the hash tile that lists it. Whichever of them makes the signed
-root is believed, and the other is judged by it: entries that were altered or are missing can then be named one by
-one.
+root is believed, and the other is judged by it: so entries that were altered or are missing can be named.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import Any
 from audit.checkpoint import Checkpoint
 from audit.errors import EntryError
 from audit.evidence import Evidence
-from audit.form import ENTRY, parse_entry
+from audit.form import match_entry, parse_entry
 from audit.merkle import HASH_SIZE, CompactRange, leaf_hash, subtree_root
 from audit.report import Finding, Outcome
 from audit.tiles import ENTRIES, HEIGHT, WIDTH, Tile, decode_tile, split_bundle, tiles_of_level
@@ -54,10 +53,10 @@ class Tree:
 
 @dataclass(frozen=True)
 class Asked:
-    """What to look for on the way: entries about these batches, by (dataset, number), and entries of these leaf
-    hashes."""
+    """What to look for on the way: entries about these batches, by dataset and number as an entry spells them, and
+    entries of these leaf hashes."""
 
-    batches: frozenset[tuple[str, int]] = frozenset()
+    batches: frozenset[tuple[bytes, bytes]] = frozenset()
     leaves: frozenset[bytes] = frozenset()
 
 
@@ -70,7 +69,7 @@ class Replay:
     entries: list[Finding] = field(default_factory=list)
     tiles: list[Finding] = field(default_factory=list)
     form: list[Finding] = field(default_factory=list)
-    parties: set[str] = field(default_factory=set)  # whose log the entries say this is
+    parties: set[bytes] = field(default_factory=set)  # whose log the entries say this is
     about: list[dict[str, Any]] = field(default_factory=list)  # the entries about batches that were asked for
     present: set[bytes] = field(default_factory=set)  # the leaf hashes asked for that are there
     last_at: str = ""  # when the last entry says it was made
@@ -170,16 +169,19 @@ def _compare_tile(evidence: Evidence, tile: Tile, hashes: Sequence[bytes]) -> It
 def _look_into(entries: Sequence[bytes], start: int, asked: Asked, found: Replay) -> None:
     """Whether the entries have the form of entries, and what those that were asked for say."""
     for index, entry in enumerate(entries, start):
-        try:
-            match = ENTRY.fullmatch(entry.decode("utf-8"))
-            if match is None:
-                raise EntryError("not an entry")
-            found.parties.add(match["party"])
-            found.last_at = match["at"]
-            if match["manifest"] and (match["dataset"], int(match["seq"] or 0)) in asked.batches:
-                found.about.append(parse_entry(entry))
-        except (UnicodeDecodeError, EntryError):
+        match = match_entry(entry)
+        if match is None:
             found.form.append(_missing(f"entry {index:,} does not have the form of an entry"))
+            continue
+        found.parties.add(match["party"])
+        if asked.batches and (match["dataset"], match["seq"]) in asked.batches and match["manifest"]:
+            try:
+                found.about.append(parse_entry(entry))
+            except EntryError as error:
+                found.form.append(_missing(f"entry {index:,}: {error.detail}"))
+    last = match_entry(entries[-1]) if entries else None
+    if last is not None:
+        found.last_at = last["at"].decode("ascii")
 
 
 def _read_bundle(evidence: Evidence, bundle: Tile) -> tuple[list[bytes], bool]:

@@ -72,7 +72,7 @@ class Sequencer:
                     raise LogCorruptError("the stored checkpoint is not the one of the stored tree")
 
     def step(self, limit: int = STEP) -> int:
-        """Integrate up to `limit` waiting entries and sign the new head; returns how many left the outbox.
+        """Integrate up to `limit` waiting entries (at most 30,000) and sign the new head; returns how many were taken.
 
         First signs what an earlier step left unsigned. A log's first step signs its empty head.
 

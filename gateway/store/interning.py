@@ -75,9 +75,11 @@ class Interning:
         known = self._series
         missing = list({key for key in keys if key not in known})
         if missing:
-            with self._adding, self._database.write() as session:
-                _insert(session, tables.series, [key._asdict() for key in missing])
-                for number, key in _find_series(session, missing):
+            with self._adding:
+                with self._database.write() as session:
+                    _insert(session, tables.series, [key._asdict() for key in missing])
+                    found = list(_find_series(session, missing))
+                for number, key in found:  # committed by now: nobody is given a number that may yet be undone
                     self._remember_series(number, key)
         return [known[key] for key in keys]
 
@@ -86,9 +88,11 @@ class Interning:
         known = self._states
         missing = {state.body: state for state in states if state not in known}
         if missing:
-            with self._adding, self._database.write() as session:
-                _insert(session, tables.state, [{"body": body} for body in missing])
-                for number, body in _find_states(session, list(missing)):
+            with self._adding:
+                with self._database.write() as session:
+                    _insert(session, tables.state, [{"body": body} for body in missing])
+                    found = list(_find_states(session, list(missing)))
+                for number, body in found:
                     self._remember_state(number, missing[body])
         return [known[state] for state in states]
 

@@ -85,7 +85,7 @@ def apply_batch(
     # 3. Its records, through the one door. Decoding and numbering need no lock.
     refusal = _judge(granted, batch)
     parcel = Parcel() if refusal else _unpack(batch)
-    refusal = refusal or _malformed(parcel)
+    refusal = refusal or _malformed(parcel, batch.manifest.count)
     prepared = gateway.door.prepare(party.code, Parcel(problems=parcel.problems) if refusal else parcel)
     try:
         with gateway.database.write() as session:
@@ -176,12 +176,15 @@ def _unpack(batch: Batch) -> Parcel:
     return unpack_lines(batch.lines, first=2)
 
 
-def _malformed(parcel: Parcel) -> Problem | None:
+def _malformed(parcel: Parcel, count: int) -> Problem | None:
     """The first record that breaks the schema: a provider that signs such a batch has to send it again."""
     for item in parcel.items:
         if item.record.rev < 1:
             return Problem(item.place, "refused", "record.rev-missing", "a shared record carries its revision")
-    return next((problem for problem in parcel.problems if problem.verdict == "refused"), None)
+    refused = next((problem for problem in parcel.problems if problem.verdict == "refused"), None)
+    if refused is None and len(parcel.items) + len(parcel.waiting) != count:
+        return Problem("the file", "refused", "record.not-json", "an empty line is no record")
+    return refused
 
 
 def _store(

@@ -80,10 +80,12 @@ def test_only_a_root_of_32_bytes_is_pinned(heads: HeadStore, root: bytes) -> Non
 
 def test_what_is_pinned_is_there_after_a_restart_and_for_others(heads: HeadStore, tmp_path: Path) -> None:
     other = HeadStore(tmp_path / "heads.db")
-    before = other.version()
+    before = [heads.version(), other.version()]
+    assert before == [heads.version(), other.version()]
     heads.pin_log(ORIGIN, 5, ROOT)
     heads.pin_feed("320509", "water", 1, "a")
-    assert other.version() != before
+    after = [heads.version(), other.version()]
+    assert all(then != now for then, now in zip(before, after, strict=True))
     assert (other.log_head(ORIGIN), other.feed_head("320509", "water")) == ((5, ROOT), (1, "a"))
     with pytest.raises(HeadConflictError):
         other.pin_log(ORIGIN, 5, OTHER_ROOT)

@@ -90,6 +90,13 @@ def test_a_batch_of_the_partys_own_must_be_logged_as_published(tmp_path: Path, k
     assert outcomes(verify_directory(made.write(tmp_path))) == {8: UNPROVED}
 
 
+def test_an_entry_about_a_batch_that_can_be_read_two_ways_counts_for_nothing(tmp_path: Path) -> None:
+    made = Exchange()
+    made.publish("water-hourly", seq=7, prev="C" * 43)
+    made.entries[0] = made.entries[0].replace(b'"manifest"', b'"detail":{"n":1,"n":2},"manifest"')
+    assert outcomes(verify_directory(made.write(tmp_path))) == {4: UNPROVED, 8: UNPROVED}
+
+
 def test_a_batch_that_was_refused_is_in_the_log_as_refused(tmp_path: Path) -> None:
     made = Exchange()
     batch = made.publish("water-hourly", seq=7, prev="C" * 43, provider=PARTNER, logged=False)

@@ -116,7 +116,7 @@ class World:
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     node = make_node(tmp_path_factory.mktemp("access"), WUJIANG)
     bring_plan(plan_document(SITES, ANTIMONY, SECRET), node)
-    hand_in(node, site_line(), reading_line(), reading_line(factor="w01003", unit="NTU"))
+    hand_in(node, site_line(), reading_line(), reading_line(factor="w01003", unit="[NTU]"))
     publish(node)
     with listening(node) as http:
         yield World(node, http)

@@ -75,7 +75,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     hand_in(node, site_line())
     batches = []
     for minute in range(3):
-        hand_in(node, reading_line(minute), reading_line(minute, factor="w01003", unit="NTU"))
+        hand_in(node, reading_line(minute), reading_line(minute, factor="w01003", unit="[NTU]"))
         batches += [batch for batch in publish(node) if batch.manifest.dataset == "wj-antimony"]
     assert [batch.manifest.seq for batch in batches] == [1, 2, 3]
     settings = node.gateway.settings

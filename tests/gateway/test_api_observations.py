@@ -51,7 +51,7 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     bring_plan(plan_document(*DATASETS), node)
     readings = [
         reading_line(minute, f"0.{minute:03}", factor=factor, unit=unit, instrument="probe-7")
-        for factor, unit in ((ANTIMONY, "mg/L"), (TURBIDITY, "NTU"))
+        for factor, unit in ((ANTIMONY, "mg/L"), (TURBIDITY, "[NTU]"))
         for minute in range(HOUR)
     ]
     taken = hand_in(node, site_line(), *readings)

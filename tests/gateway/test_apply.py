@@ -297,6 +297,8 @@ def whole_refusal(batch: Batch, provider: Node, recipient: Node) -> str:
         ([shared(0)], "2.0", "batch.schema-unsupported"),
         ([shared(0)], "1", "batch.schema-unsupported"),
         ([shared(0), b"{}"], None, "record.kind-unknown"),
+        ([shared(0), b""], None, "record.not-json"),
+        ([shared(0), b" \r"], None, "record.not-json"),
         ([shared(0), shared(1, colour="red")], None, "record.member-unknown"),
         ([shared(0), shared(1, sample="\0")], None, "record.malformed"),
         ([shared(0), shared(1, rev=2**40)], None, "record.rev-invalid"),

@@ -154,4 +154,4 @@ def test_a_device_registered_again_takes_the_earlier_ones_place(wujiang: Node) -
     hand_in_packets(wujiang, packet())
     with wujiang.gateway.database.read() as session:
         assert len(session.execute(tables.device.select()).all()) == 1
-    assert records_in(publish(wujiang))[0]["unit"] == "ug/L"
+    assert records_in(publish(wujiang))[-1]["unit"] == "ug/L"
