@@ -139,4 +139,3 @@ def test_a_suspended_partner_is_not_asked(node, home, tmp_path):
     with node.gateway.database.write() as session:
         change_state(session, JIASHAN, "suspended")
     assert taipu("doctor", "--home", home).exit_code == 0
-

@@ -222,5 +222,3 @@ def test_a_command_that_is_not_one_ends_with_2(arguments):
 
 def test_what_comes_from_elsewhere_cannot_steer_the_terminal():
     assert printable("吴江\x1b[2J\x9b1m\r\nok") == "吴江�[2J�1m�\nok"
-
-
