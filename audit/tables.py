@@ -49,12 +49,13 @@ log_tile = Table(  # full tiles only, inserted once; partial ones are read from 
 log_head = Table(
     "log_head",
     metadata,
-    Column("id", Integer, CheckConstraint("id = 1", name="single"), primary_key=True, autoincrement=False),
+    Column("id", Integer, primary_key=True, autoincrement=False),
     Column("size", _Big, nullable=False),
     Column("hashes", LargeBinary, nullable=False),  # the compact range at `size`, 32 bytes each, largest subtree first
     Column("root", LargeBinary, nullable=False),
     Column("checkpoint", LargeBinary),  # the newest signed note; none before the first signature
     Column("signed_size", _Big, nullable=False),  # its size: what is behind `size` is integrated but not signed yet
+    CheckConstraint("id = 1", name="single"),
 )
 
 _APPEND_ONLY = (log_leaf, log_tile)

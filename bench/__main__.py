@@ -42,7 +42,7 @@ class Size:
     audited: int  # log entries
 
 
-FULL = Size(rounds=7, bodies=20, batches=3, requests=150, packets=2_000, steps=10, audited=100_000)
+FULL = Size(rounds=5, bodies=20, batches=3, requests=150, packets=2_000, steps=10, audited=100_000)
 QUICK = Size(rounds=3, bodies=8, batches=1, requests=60, packets=500, steps=4, audited=20_000)
 _PAGE = 100  # batches of a page of a feed: nearly the 8 MiB at which a page ends
 

@@ -14,6 +14,8 @@ from functools import partial
 
 import structlog
 
+from audit.errors import HeadConflictError, LogError
+from gateway.errors import ReadOnlyError
 from gateway.ingest.release import release_arrived
 from gateway.service import Gateway
 from gateway.signals import Signal
@@ -50,8 +52,7 @@ class Duties:
             gateway.sequencer.recover()
             gateway.publisher.recover()
         except SharingError as error:
-            gateway.read_only = error
-            log.critical("gateway.read-only", code=error.code, detail=error.detail)
+            self._stand_still(error)
             return
         self._run("sequence", gateway.signals.logged, self._sequence)
         self._run("publish", gateway.signals.queued, self._publish)
@@ -85,11 +86,19 @@ class Duties:
     def _attempt(self, name: str, step: Callable[[], None]) -> None:
         try:
             step()
+        except (LogError, HeadConflictError, ReadOnlyError) as error:
+            self._stand_still(error)
         except Exception as error:
             # Whatever it is, the duty goes on: a thread that ended here would be missed by nobody until it mattered.
             if not self._stopping.is_set():
                 log.exception("duty.failed", duty=name, error=type(error).__name__)
                 self._stopping.wait(_AFTER_FAULT)
+
+    def _stand_still(self, error: SharingError) -> None:
+        """What was given out and what is stored contradict each other: read-only, until people have decided."""
+        self._gateway.read_only = error
+        self._stopping.set()
+        log.critical("gateway.read-only", code=error.code, detail=error.detail)
 
     def _sequence(self) -> None:
         while self._gateway.sequencer.step() and not self._stopping.is_set():

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from gateway.health import check_health
 from gateway.home import open_home
 from gateway.service import Gateway
 from gateway.store import feeds, tables
@@ -202,6 +203,20 @@ def test_a_duty_that_fails_is_tried_again(provider: Node) -> None:
     assert deliveries(provider, "wj-sites") == []
     change(provider, "DROP TRIGGER full")
     wait_for(lambda: deliveries(provider, "wj-sites") == [(1, "pending")])
+
+
+def test_a_log_that_was_altered_while_it_runs_makes_the_gateway_read_only(provider: Node) -> None:
+    serve(provider)
+    gateway = provider.gateway
+    hand_in(provider, site_line())
+    wait_for(lambda: (gateway.heads.log_head(gateway.settings.log_origin) or (0, b""))[0] > 0)
+    with gateway.database.write() as session:
+        session.execute(text("UPDATE log_head SET root = :root"), {"root": bytes(32)})
+    hand_in(provider, reading_line())
+    wait_for(lambda: gateway.read_only is not None)
+    assert gateway.read_only is not None
+    assert gateway.read_only.code.startswith("log.")
+    assert [check.ok for check in check_health(gateway) if check.name == "publish"] == [False]
 
 
 def test_what_waited_when_the_process_ended_is_published_by_the_next_one(provider: Node) -> None:
