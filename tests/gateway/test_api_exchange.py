@@ -9,6 +9,7 @@ from hashlib import sha256
 from typing import Any
 
 import pytest
+import zstandard
 from sqlalchemy import select
 from starlette.testclient import TestClient
 
@@ -111,6 +112,14 @@ def test_a_batch_that_is_pushed_again_is_answered_with_the_same_receipt(world: W
     again = push(world.jiashan, batch)
     assert (again.status_code, again.json()) == (200, first.json())
     assert rows_of(world.node) == before
+
+
+def test_a_frame_is_kept_as_it_came(world: World, batch: Batch) -> None:
+    frame = zstandard.ZstdCompressor(level=9, write_checksum=True).compress(batch.file)
+    assert frame != to_frame(batch.file)
+    assert push(world.jiashan, batch, content=frame).status_code == 200
+    served = world.jiashan.get(f"/v1/feeds/{JIASHAN}/js-sites/{batch.manifest.seq}", headers={"Accept": ZSTD})
+    assert served.content == frame
 
 
 def test_nobody_but_its_provider_pushes_a_feed(world: World, batch: Batch) -> None:

@@ -314,6 +314,11 @@ def test_a_revision_travels_in_the_same_feed_and_so_does_the_one_before_it(wujia
     assert [record["name"]["zh"] for record in records_in(publish(wujiang))] == ["新平望"]
 
 
+def test_sites_leave_before_the_readings_that_need_them(wujiang: Node) -> None:
+    hand_in(wujiang, site_line("320509-SW-0009"), reading_line(7, site="320509-SW-0009"))
+    assert [batch.manifest.dataset for batch in publish(wujiang)] == ["wj-sites", "wj-antimony"]
+
+
 def test_one_dataset_that_cannot_be_published_does_not_hold_up_the_others(wujiang: Node) -> None:
     hand_in(wujiang, reading_line(0))
     wujiang.gateway.heads.pin_feed(WUJIANG, "wj-antimony", 7, "x" * 43)

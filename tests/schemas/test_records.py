@@ -134,6 +134,7 @@ def test_what_is_no_json_object_is_refused_as_such(line: bytes) -> None:
         ({"site": "a" * 129}, "record.identifier-invalid", "/site"),
         ({"factor": "w20004\n"}, "record.identifier-invalid", "/factor"),
         ({"unit": None}, "record.unit-missing", "/unit"),
+        ({"unit": "℃"}, "record.unit-spelling", "/unit"),
         ({"sample": "\0"}, "record.malformed", "/sample"),
         ({"confirms": "a\nb"}, "record.malformed", "/confirms"),
         ({"reason": "x" * 129}, "record.malformed", "/reason"),
