@@ -75,7 +75,7 @@ def addresses(members: Sequence[Member]) -> str:
     for member in members:
         lines += [
             f"{_name(member.party)} {member.party}",
-            f"  {member.console}/healthz, /metrics, /openapi.json for people; certificate authority {member.ca}",
+            f"  {member.console} to open in a browser (certificate authority {member.ca})",
             f"  {member.url} for partners and clients",
         ]
     return "\n".join([*lines, "Ctrl-C ends all three."])
