@@ -114,13 +114,15 @@ def _answer_fault(request: Request, error: Exception) -> JSONResponse:
 
 def _log_refusal(request: Request, error: SharingError) -> None:
     """A refused request of a known caller is in the log too, in a transaction of its own."""
-    principal: Principal | None = getattr(request.state, "principal", None)
-    if principal is None or not isinstance(error, AccessDeniedError | ScopeError | ClientInactiveError | LimitError):
+    caller: Principal | ClientInactiveError | None = getattr(request.state, "principal", None)
+    if isinstance(error, ClientInactiveError):
+        caller = error
+    if caller is None or not isinstance(error, AccessDeniedError | ScopeError | ClientInactiveError | LimitError):
         return
     gateway: Gateway = request.app.state.gateway
     detail = {"code": error.code, "method": request.method, "path": request.url.path[:500]}
     entry = make_entry(
-        REFUSAL, at=utc_text(now_millis()), party=gateway.party, actor=principal.client_id, peer=principal.party,
+        REFUSAL, at=utc_text(now_millis()), party=gateway.party, actor=caller.client_id, peer=caller.party,
         detail=detail,
     )  # fmt: skip
     with gateway.database.write() as session:

@@ -132,7 +132,7 @@ class Publisher:
             pinned = self._heads.feed_head(self._home, name)
             if pinned is not None and pinned[0] > head.seq:
                 raise RolledBackError(f"the database is behind what was given out of {name}")
-            # Two parties' records of one feed must not seem to run backwards when our clock was set back.
+            # Within a feed time never runs backwards, whatever was done to our clock.
             created = max(now, head.created)
             found = plans_in_force(session, created).dataset(self._home, name)
             if found is None:

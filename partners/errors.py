@@ -57,6 +57,11 @@ class ClientInactiveError(SharingError):
 
     code = "client.suspended"
 
+    def __init__(self, detail: str, *, code: str, client_id: str, party: str) -> None:
+        super().__init__(detail, code=code)
+        self.client_id = client_id
+        self.party = party
+
 
 class RegistrationError(SharingError):
     """A client record cannot be taken as it is."""

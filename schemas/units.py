@@ -47,7 +47,7 @@ def unit(text: str) -> Unit:
     if found is None and len(text) <= MAX_TEXT:
         found = by_spelling.get(_plain(text))
     if found is None:
-        raise UnresolvedError(f"{text[:40]!r} is not a known unit", waits_for="unit", name=text[:40])
+        raise UnresolvedError(f"{text[:40]!r} is not a known unit", waits_for="unit", name=text[:MAX_TEXT])
     return found
 
 

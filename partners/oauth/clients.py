@@ -44,7 +44,12 @@ class Client(ClientMixin):  # type: ignore[misc]  # Authlib has no types
             ClientInactiveError: it is suspended or ended.
         """
         if self.state != "active":
-            raise ClientInactiveError(f"this client is {self.state}", code=f"client.{self.state}")
+            raise ClientInactiveError(
+                f"this client is {self.state}",
+                code=f"client.{self.state}",
+                client_id=self.client_id,
+                party=self.party,
+            )
 
     def get_client_id(self) -> str:
         return self.client_id

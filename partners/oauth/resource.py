@@ -110,8 +110,9 @@ def authenticate(
     client = load_client(token.client_id)
     if client is None:
         raise AuthenticationError("the access token is of a client that is no more")
-    client.require_active()
     verify_proof(headers, method=method, uri=uri, replay=proofs, now=now, token=text, thumbprint=token.thumbprint)
+    # After the proof: only who holds the key is told of the client's state, and logged as having asked.
+    client.require_active()
     return Principal(
         party=client.party,
         client_id=client.client_id,

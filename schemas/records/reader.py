@@ -110,6 +110,8 @@ def _check_rest(
         message = "a shared value has a unit; the device's registration gives one"
         raise RecordError(message, code="record.unit-missing", pointers=["/unit"])
     _check_texts(unit=unit)
+    if len(unit) > units.MAX_TEXT:
+        raise RecordError(f"`unit` holds at most {units.MAX_TEXT} characters", pointers=["/unit"])
     code = units.unit(unit).code
     if code != unit:
         # Two spellings would be two contents of one value. Sheets and loggers are translated before they come here.

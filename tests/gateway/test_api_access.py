@@ -325,7 +325,10 @@ def test_a_client_that_is_stopped_is_refused_on_its_next_request(world: World, s
     reader = world.reader()
     assert reader.get("/v1/feeds").status_code == 200
     set_client(world, reader, state=state)
+    before = len(entries(world.node, REFUSAL))
     assert code_of(reader.get("/v1/feeds"), 403) == f"client.{state}"
+    (entry,) = entries(world.node, REFUSAL)[before:]
+    assert (entry["actor"], entry["detail"]["code"]) == (reader.client_id, f"client.{state}")
 
 
 def test_a_scope_that_is_taken_away_is_gone_on_the_next_request(world: World) -> None:

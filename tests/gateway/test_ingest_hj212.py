@@ -7,14 +7,15 @@ from typing import Any
 
 import pytest
 
+from audit.form import RELEASE
 from gateway.ingest.devices import register_devices
 from gateway.ingest.parcel import HJ212
 from gateway.ingest.release import held_counts, release_arrived
 from gateway.store import tables
-from schemas.devices import parse_devices
+from schemas.devices import Device, DeviceFactor, parse_devices
 from schemas.hj212 import encode_packet, measurement
 from schemas.times import BEIJING, now_millis
-from tests.gateway.hands import counts, hand_in, publish, records_in, report, rows_of, stored
+from tests.gateway.hands import counts, entries, hand_in, publish, records_in, report, rows_of, stored
 from tests.world import Node, site_line
 
 MN = "010000A8900016F000169DC0"
@@ -121,9 +122,21 @@ def test_a_registered_device_at_a_site_not_here_yet_waits_for_the_site_once_for_
     assert counts(hand_in_packets(wujiang, packet(w21003="1"))) == {"held": 2}
     assert waiting(wujiang) == [("site 320509-SW-0077", 2)]
     hand_in(wujiang, site_line("320509-SW-0077"))
-    acts = rows_of(wujiang)["act"]
     release(wujiang)
-    assert (len(stored(wujiang)), waiting(wujiang), rows_of(wujiang)["act"] - acts) == (2, [], 1)
+    assert (len(stored(wujiang)), waiting(wujiang)) == (2, [])
+    (entry,) = entries(wujiang, RELEASE)
+    assert (entry["detail"]["accepted"], entry["detail"]["duplicates"]) == (2, 0)
+
+
+def test_a_packet_that_waits_for_the_same_thing_after_its_release_is_not_looked_at_for_ever(wujiang: Node) -> None:
+    hand_in_packets(wujiang, packet())
+    unitless = Device(
+        mn=MN, site="320509-SW-0003", profile="hj212-2017", factors={"w20004": DeviceFactor("w20004", None)}
+    )
+    with wujiang.gateway.database.write() as session:
+        register_devices(session, [unitless], now=now_millis())
+    assert [release(wujiang), release(wujiang)] == [1, 1]
+    assert waiting(wujiang) == [(f"device {MN}/w20004", 1)]
 
 
 def test_a_packet_sent_again_is_a_duplicate_whenever_it_was_sent(wujiang: Node) -> None:

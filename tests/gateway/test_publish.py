@@ -165,9 +165,9 @@ def test_many_small_submissions_become_one_batch(wujiang: Node) -> None:
 
 def test_a_batch_ends_where_it_would_hold_too_many_records_or_bytes(wujiang: Node) -> None:
     publish(wujiang)
-    minutes = range(MAX_RECORDS + 1)
-    hand_in(wujiang, *(reading_line(n % 800, sample=f"s{n // 800}") for n in minutes))
-    assert [batch.manifest.count for batch in publish_all(wujiang)] == [MAX_RECORDS, 1]
+    for part in range(3):
+        hand_in(wujiang, *(reading_line(n % 800, sample=f"{part}-{n // 800}") for n in range(4_000)))
+    assert [batch.manifest.count for batch in publish(wujiang)] == [MAX_RECORDS, 2_000]
     long = "x" * 30_000
     hand_in(wujiang, *(site_line(f"320509-SW-{n:04}", owner=long) for n in range(1_000, 1_600)))
     made = publish_all(wujiang)
@@ -321,7 +321,31 @@ def test_sites_leave_before_the_readings_that_need_them(wujiang: Node) -> None:
 
 def test_one_dataset_that_cannot_be_published_does_not_hold_up_the_others(wujiang: Node) -> None:
     hand_in(wujiang, reading_line(0))
-    wujiang.gateway.heads.pin_feed(WUJIANG, "wj-antimony", 7, "x" * 43)
+    wujiang.gateway.heads.pin_feed(WUJIANG, "wj-sites", 7, "x" * 43)
     with pytest.raises(RolledBackError):
         publish(wujiang)
-    assert (served(wujiang, "wj-sites"), manifests(wujiang), waiting(wujiang)) == (1, [], {"wj-antimony"})
+    assert (served(wujiang), manifests(wujiang, "wj-sites"), waiting(wujiang)) == (1, [], {"wj-sites"})
+
+
+def test_who_is_overtaken_while_pinning_goes_on(wujiang: Node) -> None:
+    hand_in(wujiang, reading_line(0))
+    stop_between_commit_and_pin(wujiang)
+    hand_in(wujiang, reading_line(1))
+    gateway, heads = wujiang.gateway, _Overtaken(wujiang)
+    slow = Publisher(
+        WUJIANG, gateway.database, heads, gateway.keys.manifest, gateway.interning, gateway.sites  # type: ignore[arg-type]
+    )  # fmt: skip
+    assert [batch.manifest.seq for batch in slow.publish("wj-antimony", now=now_millis())] == [2]
+    assert served(wujiang) == 2
+
+
+class _Overtaken:
+    """The head store of a process that another one, quicker by a moment, pins everything in front of."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self.feed_head = node.gateway.heads.feed_head
+
+    def pin_feed(self, provider: str, dataset: str, seq: int, manifest: str) -> None:
+        self._node.gateway.publisher.recover()
+        self._node.gateway.heads.pin_feed(provider, dataset, seq, manifest)

@@ -140,7 +140,9 @@ def test_what_is_no_json_object_is_refused_as_such(line: bytes) -> None:
         ({"reason": "x" * 129}, "record.malformed", "/reason"),
         ({"profile": "\x7f"}, "record.malformed", "/profile"),
         ({"flag": "N" * 129}, "record.malformed", "/flag"),
-        ({"unit": "mg/L" + " " * 125}, "record.malformed", "/unit"),
+        ({"unit": "mg/L" + " " * 61}, "record.malformed", "/unit"),
+        ({"unit": "mg/L\0"}, "record.malformed", "/unit"),
+        ({"unit": "mg/l"}, "record.unit-spelling", "/unit"),
     ],
 )
 def test_what_makes_no_sense_in_a_reading_is_named_with_its_place(
