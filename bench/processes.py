@@ -27,7 +27,7 @@ from fastapi.responses import FileResponse
 from gateway.api.access import principal_of
 from gateway.app import create_partner_app
 from gateway.home import open_home
-from gateway.server import make_server, serve
+from gateway.server import make_server, serve, spare_collecting
 from gateway.service import Gateway
 from gateway.settings import Settings
 from gateway.workers import Duties
@@ -116,6 +116,7 @@ def main(kind: str, home: str, argument: str = "") -> None:
         case "open":
             gateway = Gateway(opened)
             Duties(gateway).start()
+            spare_collecting()
             _serve_app(open_app(gateway), opened.settings)
         case "files":
             _serve_app(files_app(Path(argument)), opened.settings)

@@ -43,12 +43,12 @@ def serve(home: Home, *, on_ready: Callable[[], None] | None = None) -> None:
         duties = Duties(gateway)
         ending.callback(duties.stop)
         duties.start()
-        _spare_collecting()
+        spare_collecting()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(gateway, sockets, on_ready))
 
 
-def _spare_collecting() -> None:
+def spare_collecting() -> None:
     """Let the garbage collector look less often, and past all that was made at the start.
 
     A submission makes thousands of short-lived tuples and no cycles; with Python's own thresholds the collector went

@@ -130,9 +130,8 @@ def test_a_registered_device_at_a_site_not_here_yet_waits_for_the_site_once_for_
 
 def test_a_packet_that_waits_for_the_same_thing_after_its_release_is_not_looked_at_for_ever(wujiang: Node) -> None:
     hand_in_packets(wujiang, packet())
-    unitless = Device(
-        mn=MN, site="320509-SW-0003", profile="hj212-2017", factors={"w20004": DeviceFactor("w20004", None)}
-    )
+    factors = {"w20004": DeviceFactor("w20004", None)}  # no registration document can say this
+    unitless = Device(mn=MN, site="320509-SW-0003", profile="hj212-2017", factors=factors)
     with wujiang.gateway.database.write() as session:
         register_devices(session, [unitless], now=now_millis())
     assert [release(wujiang), release(wujiang)] == [1, 1]

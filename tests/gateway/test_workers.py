@@ -132,20 +132,20 @@ def test_a_recipient_that_restarts_goes_on_where_it_was(provider: Node, recipien
 def test_a_damaged_batch_is_asked_for_until_the_good_one_comes_and_holds_up_no_other_feed(
     provider: Node, recipient: Node
 ) -> None:
+    zinc = {"id": "wj-zinc", "select": {"factors": ["w21003"]}}
+    for node in (provider, recipient):
+        bring_plan(plan_document(SITES, ANTIMONY, zinc, version=2), node)
     serve(provider)
-    hand_in(provider, site_line())
-    wait_for(lambda: deliveries(provider, "wj-sites") != [])
-    hand_in(provider, reading_line(0))
+    hand_in(provider, site_line(), reading_line(0))
     wait_for(lambda: deliveries(provider) != [])
     good = swap_frame(provider, b"")
     serve(recipient)
-    wait_for(lambda: "batch." in error_at(recipient, provider) or "partner." in error_at(recipient, provider))
-    wait_for(lambda: deliveries(provider, "wj-sites") == [(1, "delivered")])
-    hand_in(provider, site_line("320509-SW-0004"))
-    wait_for(lambda: deliveries(provider, "wj-sites") == [(1, "delivered"), (2, "delivered")])
-    assert has(recipient, 0)
+    wait_for(lambda: "batch.digest-mismatch" in error_at(recipient, provider))
+    for minute in (1, 2):
+        hand_in(provider, reading_line(minute, factor="w21003"))
+        wait_for(lambda count=minute: has(recipient, count))  # type: ignore[misc]
     swap_frame(provider, good)
-    wait_for(lambda: has(recipient, 1))
+    wait_for(lambda: has(recipient, 3))
     wait_for(lambda: error_at(recipient, provider) == "")
 
 
