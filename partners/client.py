@@ -127,10 +127,11 @@ class PartnerClient:
         return list(split_frames(answer.content))
 
     def push_batch(self, provider: str, dataset: str, seq: int, frame: bytes) -> str:
-        """Hand over one batch; the recipient's receipt (compact JWS)."""
+        """Hand over one batch; the recipient's receipt (compact JWS), which also says so where it refused the batch."""
         answer = self._send(
-            "PUT", f"/v1/inbox/{provider}/{dataset}/{seq}", content=frame, headers={"Content-Type": ZSTD}
-        )
+            "PUT", f"/v1/inbox/{provider}/{dataset}/{seq}", content=frame, headers={"Content-Type": ZSTD},
+            accept=(200, 422),
+        )  # fmt: skip
         return str(answer.json().get("receipt", ""))
 
     def send_receipt(self, token: str) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
 
 from audit.receipts import open_receipt
 from gateway.api.access import Body, Caller, Home, WritableHome, allow
-from gateway.errors import AccessDeniedError, NotFoundError, RequestError
+from gateway.errors import AccessDeniedError, NotFoundError, RequestError, problem
 from gateway.service import Gateway
 from gateway.store import feeds
 from gateway.sync.apply import apply_batch
@@ -19,6 +20,7 @@ from partners.directory import Party, find_party
 from partners.grants import PushBatch, SendReceipt
 from partners.principal import Principal
 from schemas.batch import MEDIA_TYPE
+from schemas.errors import RecordError
 from schemas.times import now_millis
 
 router = APIRouter()
@@ -27,8 +29,9 @@ router = APIRouter()
 @router.put("/v1/inbox/{provider}/{dataset}/{seq}", summary="Hand over one batch of a feed")
 def push_batch(
     request: Request, gateway: WritableHome, caller: Caller, body: Body, provider: str, dataset: str, seq: int
-) -> dict[str, Any]:
-    """The receipt, also when the batch was here before. 400 what the provider did not sign, 409 a gap or a fork."""
+) -> Response:
+    """The receipt, also when the batch was here before. 400 what the provider did not sign, 409 a gap or a fork, 422
+    what was refused whole: its number is spent, and the receipt says so."""
     now = now_millis()
     with gateway.database.read() as session:
         allow(session, gateway, caller, PushBatch(provider, dataset), now=now)
@@ -42,7 +45,16 @@ def push_batch(
     if applied.receipt:
         with gateway.database.write() as session:
             mark_sent(session, [applied.receipt_hash])  # the answer carries it
-    return {"verdict": applied.verdict, "receipt": applied.receipt}
+    answer: dict[str, object] = {
+        "verdict": applied.verdict,
+        "receipt": applied.receipt,
+        "report": f"/v1/receipts/{applied.receipt_hash}/report",
+    }
+    if applied.verdict == "refused":
+        detail = "the batch is refused whole; the report says why"
+        refusal = RecordError(detail, code="batch.refused", extra=answer)
+        return JSONResponse(problem(refusal), 422, media_type="application/problem+json")
+    return JSONResponse(answer)
 
 
 @router.post("/v1/receipts", summary="Hand over a receipt for a batch that was pulled", status_code=201)

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, StreamingResponse
 
 from gateway.api.access import Caller, Home, allow
 from gateway.api.disclosure import log_disclosure
@@ -148,5 +148,6 @@ def _answer(request: Request, page: list[StoredBatch], headers: dict[str, str]) 
     headers["Vary"] = "Accept"
     if ZSTD in request.headers.get("accept", ""):
         return Response(b"".join(batch.frame for batch in page), media_type=ZSTD, headers=headers)
-    plain = b"".join(feeds.from_frame(batch.frame) for batch in page)
-    return Response(plain, media_type=MEDIA_TYPE, headers=headers)
+    # Unpacked one by one on the way out: a page that is small as frames may be large as text.
+    plain = (feeds.from_frame(batch.frame) for batch in page)
+    return StreamingResponse(plain, media_type=MEDIA_TYPE, headers=headers)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Select, and_, func, or_, select, tuple_
+from sqlalchemy import Select, and_, func, or_, select, true, tuple_
 
 from gateway.db import ReadSession
 from gateway.ingest.door import admits
@@ -42,15 +42,18 @@ class Filter:
 class Visible:
     """The series a reader may see under a filter, and for each the earliest instant (ms UTC; None: all).
 
-    `hide` has the members that are left out of the records of other parties' readers.
+    `since` None means every series there is. `hide` has the members that are left out of the records of other parties'
+    readers.
     """
 
-    since: dict[int, int | None]
+    since: dict[int, int | None] | None
     hide: frozenset[str]
 
 
 def visible_series(session: ReadSession, extent: Extent, wanted: Filter, sites: Sites) -> Visible:
     """Which series `extent` and `wanted` leave."""
+    if extent.everything and (wanted.provider, wanted.site, wanted.factor, wanted.dataset) == (None, None, None, None):
+        return Visible(None, frozenset())
     query = select(_series)
     for column, value in ((_series.c.provider, wanted.provider), (_series.c.site, wanted.site)):
         query = query.where(column == value) if value is not None else query
@@ -110,6 +113,8 @@ def _earliest(extent: Extent, key: SeriesKey, programmes: dict[str, frozenset[st
 
 def _reach(visible: Visible) -> Any:
     """The condition that a row is of a visible series, and not from before it may be seen."""
+    if visible.since is None:
+        return true()
     whole = [number for number, start in visible.since.items() if start is None]
     parts: list[Any] = [_observation.c.series_id.in_(whole)]
     by_start: dict[int, list[int]] = {}

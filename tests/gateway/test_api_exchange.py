@@ -43,6 +43,13 @@ from tests.world import (
 
 OF_JIASHAN = {"id": "js-sites", "kind": "site", "provider": JIASHAN, "recipients": [WUJIANG, QINGPU]}
 OTHERS = {"id": "js-waste", "kind": "site", "provider": JIASHAN, "recipients": [QINGPU]}
+LAKES = {
+    "id": "js-lakes",
+    "kind": "site",
+    "provider": JIASHAN,
+    "recipients": [WUJIANG],
+    "select": {"programmes": ["lake"]},
+}
 INBOX = f"/v1/inbox/{JIASHAN}/js-sites"
 SCOPES = ("feeds:read", "feeds:push", "receipts:write")
 
@@ -62,7 +69,7 @@ def worlds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("exchange")
     node, jiashan, qingpu = nodes = [make_node(folder, party) for party in (WUJIANG, JIASHAN, QINGPU)]
     introduce(*nodes)
-    bring_plan(plan_document(SITES, ANTIMONY, OF_JIASHAN, OTHERS), *nodes)
+    bring_plan(plan_document(SITES, ANTIMONY, OF_JIASHAN, OTHERS, LAKES), *nodes)
     hand_in(node, site_line())
     publish(node)
     with listening(node) as http:
@@ -120,6 +127,23 @@ def test_a_frame_is_kept_as_it_came(world: World, batch: Batch) -> None:
     assert push(world.jiashan, batch, content=frame).status_code == 200
     served = world.jiashan.get(f"/v1/feeds/{JIASHAN}/js-sites/{batch.manifest.seq}", headers={"Accept": ZSTD})
     assert served.content == frame
+
+
+def test_a_batch_that_is_refused_whole_spends_its_number_and_says_so_with_a_receipt(world: World, batch: Batch) -> None:
+    lines = [site_line("330421-SW-0500")]  # without a revision: the schema demands one of what is shared
+    bad = write_batch(
+        world.of_jiashan.gateway.keys.manifest, lines, provider=JIASHAN, dataset="js-lakes", plan=batch.manifest.plan,
+        plan_digest=batch.manifest.plan_digest, seq=1, prev="", first="", last="", created=batch.manifest.created,
+    )  # fmt: skip
+    path, media = f"/v1/inbox/{JIASHAN}/js-lakes/1", {"Content-Type": MEDIA_TYPE}
+    answer = world.jiashan.put(path, content=bad.file, headers=media)
+    assert code_of(answer, 422) == "batch.refused"
+    receipt = open_receipt(answer.json()["receipt"], keys_of(world.node))
+    assert (receipt.verdict, receipt.seq, receipt.manifest) == ("refused", 1, bad.hash)
+    assert b"record.rev-missing" in world.jiashan.get(answer.json()["report"]).content
+    again = world.jiashan.put(path, content=bad.file, headers=media)
+    assert (again.status_code, again.json()["receipt"]) == (422, answer.json()["receipt"])
+    assert push(world.jiashan, batch).status_code == 200, "another feed goes on"
 
 
 def test_nobody_but_its_provider_pushes_a_feed(world: World, batch: Batch) -> None:
