@@ -2,6 +2,8 @@
 
 A route either depends on `Caller`, or stands in the list of public ones, or a test fails. A refusal is logged in a
 transaction of its own, since the request's is rolled back.
+
+What waits for nothing is `async`: a plain function would cost each request a trip through a thread.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from schemas.errors import LimitError
 from schemas.times import now_millis
 
 
-def refuse_nul(request: Request) -> None:
+async def refuse_nul(request: Request) -> None:
     """No address holds the character NUL: PostgreSQL could not even look for it.
 
     Raises:
@@ -32,7 +34,7 @@ def refuse_nul(request: Request) -> None:
         raise RequestError("an address does not hold the character NUL")
 
 
-def gateway_of(request: Request) -> Gateway:
+async def gateway_of(request: Request) -> Gateway:
     """The gateway this application serves."""
     gateway: Gateway = request.app.state.gateway
     return gateway
@@ -41,7 +43,7 @@ def gateway_of(request: Request) -> Gateway:
 Home = Annotated[Gateway, Depends(gateway_of)]
 
 
-def writable_gateway(gateway: Home) -> Gateway:
+async def writable_gateway(gateway: Home) -> Gateway:
     """The gateway, where it may take something in: a receipt for it promises a log entry that has to follow.
 
     Raises:
@@ -97,7 +99,7 @@ async def bounded_body(request: Request) -> bytes:
         LimitError: `request.too-large`.
         RequestError: `request.encoding`: it is encoded in a way we do not undo.
     """
-    limit = gateway_of(request).settings.max_body_bytes
+    limit = (await gateway_of(request)).settings.max_body_bytes
     if request.headers.get("content-encoding", "identity") != "identity":
         raise RequestError("send the body as it is, without a Content-Encoding", code="request.encoding")
     declared = request.headers.get("content-length", "0")
