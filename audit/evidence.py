@@ -83,7 +83,7 @@ def open_evidence(root: Path) -> Evidence:
     if data is None:
         raise EvidenceError("there is no party.json")
     try:
-        party, log, keys = _members(json.loads(data, object_pairs_hook=_no_duplicates), "party", "log", "keys")
+        party, log, keys = _members(json.loads(data, object_pairs_hook=jws.members_once), "party", "log", "keys")
         origin, vkey = _members(log, "origin", "vkey")
         log_key = parse_vkey(vkey)
         if _PARTY.fullmatch(party) is None or log_key.name != origin:
@@ -141,9 +141,3 @@ def _load_key(kid: str, text: str) -> Ed25519PublicKey:
     if jws.thumbprint(key) != kid:
         raise ValueError("a key is listed under another key's name")
     return key
-
-
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len({name for name, _ in pairs}) != len(pairs):
-        raise ValueError("a member occurs twice")
-    return dict(pairs)

@@ -12,8 +12,8 @@ it. Decode, verify and hash before opening a WriteSession; a writer that does sl
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NewType
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
@@ -54,10 +54,6 @@ class Database:
 
     def close(self) -> None:
         self.engine.dispose()
-
-
-Transaction = Callable[[], AbstractContextManager[WriteSession]]
-"""What a background duty is given: it opens its own short transactions."""
 
 
 def _sqlite_engine(url: str, pool: int) -> Engine:

@@ -14,7 +14,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -135,7 +135,7 @@ def _dump(value: Mapping[str, object]) -> bytes:
 
 def _load(data: bytes) -> dict[str, object]:
     try:
-        value = json.loads(data, object_pairs_hook=_no_duplicates)
+        value = json.loads(data, object_pairs_hook=members_once)
     except (ValueError, RecursionError) as error:
         raise SignatureError("not JSON", code="signature.malformed") from error
     if not isinstance(value, dict):
@@ -143,7 +143,8 @@ def _load(data: bytes) -> dict[str, object]:
     return cast("dict[str, object]", value)
 
 
-def _no_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
+def members_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of `pairs`, for `json.loads(object_pairs_hook=…)`; a ValueError where a member occurs twice."""
     if len({name for name, _ in pairs}) != len(pairs):
         # Two readers would keep different ones of the two, and so disagree on what was signed.
         raise ValueError("a member occurs twice")

@@ -42,9 +42,8 @@ def push_batch(
     frame = body if media == ZSTD else None
     file = feeds.from_frame(body) if frame else body
     applied = apply_batch(gateway, party, dataset, file, now=now, expected=seq, frame=frame)
-    if applied.receipt:
-        with gateway.database.write() as session:
-            mark_sent(session, [applied.receipt_hash])  # the answer carries it
+    with gateway.database.write() as session:
+        mark_sent(session, [applied.receipt_hash])  # the answer carries it
     answer: dict[str, object] = {
         "verdict": applied.verdict,
         "receipt": applied.receipt,

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import zstandard
-from sqlalchemy import Select, func, insert, select, true, update
+from sqlalchemy import Select, insert, select, true, update
 from sqlalchemy.dialects import postgresql
 
 from gateway.db import ReadSession, WriteSession
@@ -125,11 +125,6 @@ def batches(
     with session.execute(query) as rows:  # closed also where the reader has enough before the end
         for row in rows:
             yield StoredBatch(*row)
-
-
-def count_batches(session: ReadSession) -> int:
-    """How many batches are held, of all feeds."""
-    return session.execute(select(func.count()).select_from(_batch)).scalar_one()
 
 
 def _move(session: WriteSession, head: FeedHead) -> None:
