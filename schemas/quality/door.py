@@ -16,11 +16,15 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
 
-from schemas import factors, flags, periods, units
 from schemas.errors import RecordError
-from schemas.quality.rules import Finding, QualityRules
+from schemas.factors import Factors
+from schemas.flags import Flags
+from schemas.periods import parse_duration
+from schemas.quality.rules import Finding, QualityRules, parameters
 from schemas.records import Observation
+from schemas.tables import Tables
 from schemas.times import DAY, beijing_text, to_millis
+from schemas.units import Units
 
 _BEIJING = 8 * 3_600_000  # ms
 _MINUTE = 60_000  # ms
@@ -46,12 +50,13 @@ class _Bounds:
 class DoorChecks:
     """The rules of the door by one version of the table. Safe to share between threads."""
 
-    def __init__(self, rules: QualityRules) -> None:
-        self._rules = rules
-        self._table = rules.reference
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+        self._table = tables[QualityRules].reference
+        self._is_valid = tables[Flags].is_valid
         self._bounds = lru_cache(maxsize=65_536)(self._work_out)
         self._part = lru_cache(maxsize=4_096)(self._work_out_part)
-        self._digits = int(rules.parameters("duplicate", "w01001", "PT0S")["digits"])
+        self._digits = int(parameters(tables, "duplicate", "w01001", "PT0S")["digits"])
 
     def check(self, record: Observation, *, now: int) -> tuple[Finding, ...]:
         """What the rules find in `record`, which has passed `check_record`. `now` in ms UTC."""
@@ -80,13 +85,13 @@ class DoorChecks:
         return Finding(rule, detail, self._table)
 
     def _work_out(self, factor: str, unit: str | None, stat: str, period: str, origin: str) -> _Bounds:
-        limits = self._rules.parameters("range", factor, period, unit)
+        limits = parameters(self._tables, "range", factor, period, unit)
         exact = tuple(Decimal(limits[name]) if name in limits else None for name in ("low", "high"))
         low, high = exact
-        ancient = self._rules.parameters("ancient", factor, period)
+        ancient = parameters(self._tables, "ancient", factor, period)
         days = int(ancient["days" if origin == "auto" else "manual_days"])
-        ahead = int(self._rules.parameters("future", factor, period)["minutes"])
-        duration = periods.parse_duration(period)
+        ahead = int(parameters(self._tables, "future", factor, period)["minutes"])
+        duration = parse_duration(period)
         return _Bounds(
             low=-float("inf") if low is None else float(low) + abs(float(low)) * _NEAR,
             high=float("inf") if high is None else float(high) - abs(float(high)) * _NEAR,
@@ -100,18 +105,19 @@ class DoorChecks:
         )
 
     def _misfit(self, factor: str, stat: str, period: str) -> tuple[Finding, ...]:
-        fits = self._rules.parameters("period-wrong", factor, period)
+        fits = parameters(self._tables, "period-wrong", factor, period)
         wrong = stat in (fits["spans"] if period == "PT0S" else fits["instants"]).split("|")
         return (self._finding("period-wrong", f"{stat} has no period {period}"),) if wrong else _NOTHING
 
     def _wrong_unit(self, factor: str, unit: str | None, stat: str, period: str) -> tuple[Finding, ...]:
-        usual = factors.factor(factor).unit
+        usual = self._tables[Factors].factor(factor).unit
         if usual is None or unit is None:
             return _NOTHING
-        parameters = self._rules.parameters("unit", factor, period, unit)
-        fitting = {units.unit(usual).dimension, *parameters.get("also", "").split("|")}
+        units = self._tables[Units]
+        found = parameters(self._tables, "unit", factor, period, unit)
+        fitting = {units.unit(usual).dimension, *found.get("also", "").split("|")}
         if stat == "total":
-            fitting.update(parameters["total"].split("|"))
+            fitting.update(found["total"].split("|"))
         dimension = units.unit(unit).dimension
         if dimension in fitting:
             return _NOTHING
@@ -123,7 +129,7 @@ class DoorChecks:
         low, high = bounds.exact
         below = low is not None and value < low and record.q != ">"
         above = high is not None and value > high and record.q != "<"
-        if not (below or above) or not flags.is_valid(record.profile, record.flag, at):
+        if not (below or above) or not self._is_valid(record.profile, record.flag, at):
             return _NOTHING
         bound = f"less than {low:f}" if below else f"more than {high:f}"
         return (self._finding("range", f"{record.q or ''}{record.value} {record.unit} is {bound}"),)
@@ -156,18 +162,29 @@ class DoorChecks:
         by_place = {_place(record, record.factor): record for record in records if record.factor in wholes}
         for position, part, relation in parts:
             whole = by_place.get(_place(part, relation.whole))
-            if whole is not None and whole.value is not None and whole.q != ">" and _both_valid(part, whole):
-                limit = relation.limit(whole)
-                if limit is not None and Decimal(part.value or "0") > limit:
+            if whole is not None and whole.value is not None and whole.q != ">" and self._both_valid(part, whole):
+                most = self._converted(Decimal(whole.value), whole.unit, part.unit)
+                if most is not None and Decimal(part.value or "0") > most * relation.times + relation.plus:
                     text = f"{part.value} {part.unit} is more than {relation.whole}, {whole.value} {whole.unit}"
                     yield position, self._finding("sibling", text)
 
+    def _both_valid(self, one: Observation, other: Observation) -> bool:
+        at = to_millis(one.at)
+        return self._is_valid(one.profile, one.flag, at) and self._is_valid(other.profile, other.flag, at)
+
     def _work_out_part(self, factor: str, unit: str | None) -> _Part | None:
-        found = self._rules.parameters("sibling", factor, "PT0S")
+        found = parameters(self._tables, "sibling", factor, "PT0S")
         if "whole" not in found or unit is None:
             return None
-        plus = _converted(Decimal(found["plus"]), found["in"], unit)
-        return None if plus is None else _Part(found["whole"], Decimal(found["times"]), plus, unit)
+        plus = self._converted(Decimal(found["plus"]), found["in"], unit)
+        return None if plus is None else _Part(found["whole"], Decimal(found["times"]), plus)
+
+    def _converted(self, value: Decimal, from_: str | None, to: str | None) -> Decimal | None:
+        """`value` in unit `to`; None where no exact factor leads there."""
+        try:
+            return self._tables[Units].convert(value, from_ or "", to or "")
+        except RecordError:
+            return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,11 +194,6 @@ class _Part:
     whole: str
     times: Decimal
     plus: Decimal
-    unit: str
-
-    def limit(self, whole: Observation) -> Decimal | None:
-        value = _converted(Decimal(whole.value or "0"), whole.unit or "", self.unit)
-        return None if value is None else value * self.times + self.plus
 
 
 def significant_digits(value: str) -> int:
@@ -191,7 +203,7 @@ def significant_digits(value: str) -> int:
 
 def _step(period: str) -> int:
     """What a period's beginning is a multiple of, Beijing time: itself up to an hour, then whole hours, then days."""
-    duration = periods.parse_duration(period)
+    duration = parse_duration(period)
     if duration.months or duration.seconds >= DAY // 1000:
         return DAY
     return min(duration.seconds, 3600) * 1000
@@ -199,16 +211,3 @@ def _step(period: str) -> int:
 
 def _place(record: Observation, factor: str) -> tuple[str, ...]:
     return record.site, factor, record.at, record.origin, record.stat, record.period, record.sample
-
-
-def _both_valid(one: Observation, other: Observation) -> bool:
-    at = to_millis(one.at)
-    return flags.is_valid(one.profile, one.flag, at) and flags.is_valid(other.profile, other.flag, at)
-
-
-def _converted(value: Decimal, from_: str, to: str) -> Decimal | None:
-    """`value` in unit `to`; None where no exact factor leads there."""
-    try:
-        return units.convert(value, from_, to)
-    except RecordError:
-        return None

@@ -11,19 +11,25 @@ What a rule finds is advice. It never keeps a value from being stored or shared.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cache
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
-from schemas import factors, units
-from schemas.errors import SharingError
-from schemas.tables import Table, TableError, shipped
+from schemas.errors import RecordError
+from schemas.factors import Factors
+from schemas.periods import is_period
+from schemas.tables import Row, Table, TableError, Tables, read_each
+from schemas.units import Units
 
-NAME = "quality-rules"
-_CONVERTED = frozenset({"low", "high", "above", "floor"})
+_BOUNDS = frozenset({"low", "high", "above", "floor"})  # given in the row's unit
+_NUMBERS = _BOUNDS | {
+    "minutes", "days", "manual_days", "digits", "times", "plus", "share", "count", "coarse", "hours", "factor",
+    "tolerance", "last", "least", "gap", "relative",
+}  # fmt: skip
+_NUMBER = re.compile(r"-?\d{1,15}(?:\.\d{1,9})?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -117,8 +123,8 @@ RULES = (
 CODES = frozenset(rule.code for rule in RULES)
 
 
-@dataclass(frozen=True)
-class _Row:
+class _Row(NamedTuple):
+    rule: str
     subject: str
     period: str
     unit: str
@@ -126,86 +132,94 @@ class _Row:
 
 
 class QualityRules:
-    """The rules' parameters, from one version of the table.
+    """The parameters of one version of the table.
 
     Raises:
-        TableError: a row names an unknown rule, subject or unit, or a parameter that is not `name=value`.
+        TableError: a row names an unknown rule, or a parameter that is not `name=value`.
     """
 
+    table: ClassVar[str] = "quality-rules"
+
     def __init__(self, table: Table) -> None:
-        self.table = table
         self.reference = table.reference
+        self.version = table
         self._rows: dict[str, list[_Row]] = {rule.code: [] for rule in RULES}
-        for number, row in enumerate(table.rows, 1):
-            try:
-                self._rows[row["rule"]].append(_read(row))
-            except (KeyError, ValueError, ArithmeticError, SharingError) as error:
-                detail = f"row {number} of {table.reference} is not a rule's row: {error}"
-                raise TableError(detail, pointers=[f"row {number}"]) from error
+        for row in read_each(table, _COLUMNS, _read):
+            self._rows[row.rule].append(row)
 
-    def parameters(self, rule: str, factor: str, period: str, unit: str | None = None) -> dict[str, str]:
-        """The parameters of `rule` for a value of `factor` over `period`, bounds as decimals in `unit`.
+    def rows(self, rule: str, subject: str, period: str, unit: str | None) -> list[_Row]:
+        """The rows of `rule` that speak of `subject`, those for every period before those for `period`.
 
-        Where two rows of one subject give bounds, the one in the very `unit` is taken: stacks and the open air share
-        codes, not units.
+        Where some are given in the very `unit`, only those: stacks and the open air share codes, not units.
         """
-        found: dict[str, str] = {}
-        for subject in _subjects(factor, unit):
-            rows = [row for row in self._rows[rule] if row.subject == subject and row.period in ("*", period)]
-            exact = [row for row in rows if row.unit and row.unit == unit]
-            for row in sorted(exact or rows, key=lambda row: row.period != "*"):
-                found |= _converted(row, unit)
-        return found
-
-    def as_document(self) -> dict[str, object]:
-        """The rules with their parameters, as `/v1/quality-rules` serves them."""
-        return {
-            "table": self.reference,
-            "digest": self.table.digest,
-            "severity": "advice",
-            "rules": [
-                {
-                    "code": rule.code,
-                    "version": self.table.version,
-                    "where": rule.where,
-                    "title": {"zh": rule.title_zh, "en": rule.title_en},
-                    "about": {"zh": rule.about_zh, "en": rule.about_en},
-                    "parameters": [dict(row) for row in self.table.rows if row["rule"] == rule.code],
-                }
-                for rule in RULES
-            ],
-        }
+        rows = [row for row in self._rows[rule] if row.subject == subject and row.period in ("*", period)]
+        exact = [row for row in rows if row.unit and row.unit == unit]
+        return sorted(exact or rows, key=lambda row: row.period != "*")
 
 
-@cache
-def shipped_rules() -> QualityRules:
-    """The rules by the version of the table that this package ships."""
-    return QualityRules(shipped(NAME))
+def parameters(tables: Tables, rule: str, factor: str, period: str, unit: str | None = None) -> dict[str, str]:
+    """The parameters of `rule` for a value of `factor` over `period`, its bounds as decimals in `unit`.
 
-
-def _read(row: Mapping[str, str]) -> _Row:
-    parameters = dict(part.split("=", 1) for part in row["parameters"].split())
-    unit = row["unit"]
-    for name in _CONVERTED & parameters.keys():
-        Decimal(parameters[name])
-        if unit:
-            units.convert(Decimal(parameters[name]), unit, unit)
-    return _Row(row["subject"], row["period"], unit, parameters)
-
-
-def _subjects(factor: str, unit: str | None) -> list[str]:
-    """What rows may speak of a value, from the general to the particular."""
+    A bound is left out where no exact factor leads from its row's unit to `unit`.
+    """
+    rules, units = tables[QualityRules], tables[Units]
     dimension = [units.unit(unit).dimension] if unit else []
-    return ["*", *dimension, factors.factor(factor).medium, factor]
+    found: dict[str, str] = {}
+    for subject in ("*", *dimension, tables[Factors].factor(factor).medium, factor):
+        for row in rules.rows(rule, subject, period, unit):
+            found |= _converted(row, unit, units)
+    return found
 
 
-def _converted(row: _Row, unit: str | None) -> dict[str, str]:
-    """The row's parameters with its bounds in `unit`; without them where no exact factor leads there."""
+def as_document(rules: QualityRules) -> dict[str, object]:
+    """The rules with their parameters, as `/v1/quality-rules` serves them."""
+    table = rules.version
+    return {
+        "table": table.reference,
+        "digest": table.digest,
+        "severity": "advice",
+        "rules": [
+            {
+                "code": rule.code,
+                "version": table.version,
+                "where": rule.where,
+                "title": {"zh": rule.title_zh, "en": rule.title_en},
+                "about": {"zh": rule.about_zh, "en": rule.about_en},
+                "parameters": [
+                    {name: row[name] for name in _COLUMNS[1:]} for row in table.rows if row["rule"] == rule.code
+                ],
+            }
+            for rule in RULES
+        ],
+    }
+
+
+_COLUMNS = ("rule", "subject", "period", "unit", "parameters", "basis")
+_NAME_AND_VALUE = re.compile(r"([a-z_]+)=(\S+)", re.ASCII)
+
+
+def _read(row: Row) -> _Row:
+    if row["rule"] not in CODES:
+        raise TableError(f"{row['rule'][:40]!r} is not a rule")
+    if not row["subject"] or (row["period"] != "*" and not is_period(row["period"])):
+        raise TableError("a row has a subject and a period (`*`: all of them)")
+    found: dict[str, str] = {}
+    for part in row["parameters"].split():
+        match = _NAME_AND_VALUE.fullmatch(part)
+        if match is None:
+            raise TableError(f"{part[:40]!r} is not `name=value`")
+        name, value = match.groups()
+        if name in _NUMBERS and _NUMBER.fullmatch(value) is None:
+            raise TableError(f"`{name}` is a number, not {value[:40]!r}")
+        found[name] = value
+    return _Row(row["rule"], row["subject"], row["period"], row["unit"], found)
+
+
+def _converted(row: _Row, unit: str | None, units: Units) -> dict[str, str]:
     if not row.unit or row.unit == unit:
         return dict(row.parameters)
-    found = {name: text for name, text in row.parameters.items() if name not in _CONVERTED}
-    if unit is not None:
-        with suppress(SharingError):
-            for name in _CONVERTED & row.parameters.keys():
-                found[name] = f"{units.convert(Decimal(row.parameters[name]), row.unit, unit):f}"
+    found = {name: value for name, value in row.parameters.items() if name not in _BOUNDS}
+    with suppress(RecordError):
+        for name in _BOUNDS & row.parameters.keys():
+            found[name] = f"{units.convert(Decimal(row.parameters[name]), row.unit, unit or row.unit):f}"
     return found
