@@ -11,5 +11,6 @@ from __future__ import annotations
 
 from schemas.quality.door import DoorChecks
 from schemas.quality.rules import CODES, RULES, Finding, QualityRules, Rule, as_document
+from schemas.quality.series import Point, SeriesChecks
 
-__all__ = ["CODES", "RULES", "DoorChecks", "Finding", "QualityRules", "Rule", "as_document"]
+__all__ = ["CODES", "RULES", "DoorChecks", "Finding", "Point", "QualityRules", "Rule", "SeriesChecks", "as_document"]

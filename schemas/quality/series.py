@@ -1,0 +1,224 @@
+"""The rules that look at the values before: frozen, jump, unit suspect, completeness.
+
+They run right after commit, at the provider only, and in the order of measurement: what arrives late is judged by what
+was measured before it, and what follows it is judged again, so that a back-fill leads to the findings that the same
+values in order would have led to.
+
+Not judged: values that are not valid, and what a provider has confirmed by a remark. A value below detection counts in
+the history of others as its limit, and is itself judged only for being too low; one above range only for being too
+high. Both break a run of equal values. Zero is never frozen and has no unit to suspect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import lru_cache
+from itertools import pairwise
+from statistics import median
+from typing import NamedTuple
+
+from schemas.errors import RecordError
+from schemas.periods import parse_duration
+from schemas.quality.door import significant_digits
+from schemas.quality.rules import Finding, QualityRules, parameters
+from schemas.tables import Tables
+from schemas.times import beijing_text
+from schemas.units import Units
+
+_HOUR = 3_600_000  # ms
+_NORMAL = 1.4826  # of a normal distribution the median absolute deviation is the standard deviation by this
+_RESOLUTION = 10  # steps of the last printed digit: for a factor without a floor no jump is smaller
+
+
+class Point(NamedTuple):
+    """One value of a series: `at` in ms UTC, `valid` by its flag and marks, `confirmed` by its provider's remark."""
+
+    at: int
+    value: str | None
+    unit: str | None
+    q: str | None
+    valid: bool
+    confirmed: bool
+
+
+class _Value(NamedTuple):
+    """A point that counts: its place in the series, and its number in the unit of the series."""
+
+    place: int
+    point: Point
+    number: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Settings:
+    """The parameters for one factor and period, in one unit."""
+
+    count: int  # equal values of three digits and more that are frozen; 0: not judged
+    coarse: int  # of two digits
+    span: int  # ms they last at least
+    above: float
+    times: float
+    last: int
+    least: int
+    gap: float
+    relative: float
+    floor: float
+    factor: float
+    tolerance: float
+    recent: int
+    enough: int
+
+
+class SeriesChecks:
+    """The rules over series by one version of the tables. Safe to share between threads."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+        self._table = tables[QualityRules].reference
+        self._settings = lru_cache(maxsize=4_096)(self._work_out)
+
+    def window(self, factor: str, period: str) -> int:
+        """How many values before a value decide about it."""
+        settings = self._settings(factor, period, None)
+        return max(settings.count, settings.coarse, settings.last, settings.recent)
+
+    def judge(
+        self, factor: str, period: str, points: Sequence[Point], wanted: Iterable[int]
+    ) -> list[tuple[int, Finding]]:
+        """What the rules find in the values at the places `wanted` of `points`, which are in order of time."""
+        unit = next((point.unit for point in reversed(points) if point.value is not None), None)
+        if unit is None:
+            return []
+        settings = self._settings(factor, period, unit)
+        values = self._values(points, unit)
+        judged = set(wanted)
+        found = []
+        for position, value in enumerate(values):
+            if value.place in judged and not value.point.confirmed:
+                found += [(value.place, finding) for finding in self._judge(values, position, settings, unit)]
+        return found
+
+    def judge_completeness(self, factor: str, period: str, shorter: str, valid: int) -> Finding | None:
+        """Whether an average over `period` rests on enough: `valid` of the values over `shorter` in it are valid.
+
+        None too where nothing is said about `period`, or `shorter` does not divide it.
+        """
+        found = parameters(self._tables, "completeness", factor, period)
+        whole, part = parse_duration(period), parse_duration(shorter)
+        if "share" not in found or whole.months or not part.seconds or whole.seconds % part.seconds:
+            return None
+        expected = whole.seconds // part.seconds
+        if valid >= float(found["share"]) * expected - 1e-3:  # 0.8333 of 24 hours are 20 of them
+            return None
+        return self._finding("completeness", f"{valid} of {expected} values over {shorter} are valid")
+
+    def _finding(self, rule: str, detail: str) -> Finding:
+        return Finding(rule, detail, self._table)
+
+    def _values(self, points: Sequence[Point], unit: str) -> list[_Value]:
+        values = []
+        for place, point in enumerate(points):
+            if point.valid and point.value is not None:
+                number = float(point.value)
+                if point.unit != unit:
+                    try:
+                        number = float(self._tables[Units].convert(Decimal(point.value), point.unit or "", unit))
+                    except RecordError:
+                        continue  # the rule `unit` has said what is to be said
+                values.append(_Value(place, point, number))
+        return values
+
+    def _judge(self, values: Sequence[_Value], position: int, settings: _Settings, unit: str) -> Iterable[Finding]:
+        value = values[position]
+        if value.point.q is None:
+            since = _frozen_since(values, position, settings)
+            if since is not None:
+                yield self._finding("frozen", f"{value.point.value} {unit} again and again since {beijing_text(since)}")
+            usual = _thousandfold(values, position, settings)
+            if usual is not None:
+                times = f"{settings.factor:g} times"
+                text = (
+                    f"{value.point.value} {value.point.unit} is some {times} off what is usual here, {usual:g} {unit}"
+                )
+                yield self._finding("unit-suspect", text)
+                return  # of course it jumps too
+        usual = _jumped_from(values, position, settings)
+        if usual is not None:
+            text = f"{value.point.q or ''}{value.point.value} {value.point.unit} after values around {usual:g} {unit}"
+            yield self._finding("jump", text)
+
+    def _work_out(self, factor: str, period: str, unit: str | None) -> _Settings:
+        frozen = parameters(self._tables, "frozen", factor, period, unit)
+        jump = parameters(self._tables, "jump", factor, period, unit)
+        suspect = parameters(self._tables, "unit-suspect", factor, period, unit)
+        return _Settings(
+            count=int(frozen["count"]), coarse=int(frozen["coarse"]), span=int(float(frozen["hours"]) * _HOUR),
+            above=float(frozen["above"]), times=float(jump["times"]), last=int(jump["last"]), least=int(jump["least"]),
+            gap=float(jump["gap"]), relative=float(jump["relative"]), floor=float(jump["floor"]),
+            factor=float(suspect["factor"]), tolerance=float(suspect["tolerance"]), recent=int(suspect["last"]),
+            enough=int(suspect["least"]),
+        )  # fmt: skip
+
+
+def _frozen_since(values: Sequence[_Value], position: int, settings: _Settings) -> int | None:
+    """Since when (ms UTC) the value has been the same, where that is for long enough to be frozen."""
+    point = values[position].point
+    digits = significant_digits(point.value or "")
+    count = settings.count if digits > 2 else settings.coarse if digits == 2 else 0
+    if not count or abs(values[position].number) <= settings.above:
+        return None
+    first = position
+    while first and _same(values[first - 1].point, point):
+        first -= 1
+    since = values[first].point.at
+    return since if position - first + 1 >= count and point.at - since >= settings.span else None
+
+
+def _same(one: Point, other: Point) -> bool:
+    return one.value == other.value and one.q is None and one.unit == other.unit
+
+
+def _thousandfold(values: Sequence[_Value], position: int, settings: _Settings) -> float | None:
+    """The usual value, where this one is a factor `settings.factor` above or below it."""
+    recent = [value.number for value in values[max(0, position - settings.recent) : position] if value.number > 0]
+    number = values[position].number
+    if len(recent) < settings.enough or number <= 0:
+        return None
+    usual = median(recent)
+    ratio = max(number / usual, usual / number)
+    near = settings.factor / settings.tolerance <= ratio <= settings.factor * settings.tolerance
+    return usual if near else None
+
+
+def _jumped_from(values: Sequence[_Value], position: int, settings: _Settings) -> float | None:
+    """The median of the recent values, where this one is far from it and from the one before."""
+    recent = values[max(0, position - settings.last) : position]
+    value = values[position]
+    if len(recent) < settings.least:
+        return None
+    numbers = [one.number for one in recent]
+    step = abs(value.number - numbers[-1])
+    printed = min(_last_digit(one.point.value or "") for one in (value, recent[-1]))
+    least = settings.floor or _RESOLUTION * printed
+    if step <= max(least, settings.relative * abs(numbers[-1])):
+        return None
+    usual = median(numbers)
+    if (value.point.q == "<" and value.number > usual) or (value.point.q == ">" and value.number < usual):
+        return None
+    spread = _NORMAL * median(abs(number - usual) for number in numbers)
+    steps = _NORMAL * median(abs(one - other) for one, other in pairwise(numbers))
+    far = abs(value.number - usual) > max(least, settings.relative * abs(usual), settings.times * spread)
+    sudden = step > settings.times * steps
+    # After a silence the value before is no neighbour any more.
+    times = [one.point.at for one in recent]
+    cadence = median(later - earlier for earlier, later in pairwise(times))
+    silent = value.point.at - times[-1] > settings.gap * cadence
+    return usual if far and sudden and not silent else None
+
+
+def _last_digit(text: str) -> float:
+    """What one step of the last printed digit is."""
+    _, point, fraction = text.partition(".")
+    return float(10.0 ** -len(fraction)) if point else 1.0
