@@ -14,6 +14,7 @@ from gateway.db import Database
 from gateway.home import Home
 from gateway.ingest.door import Door, Tally
 from gateway.publish import Publisher
+from gateway.quality import Judge
 from gateway.signals import Signals
 from gateway.store.interning import Interning
 from gateway.store.sites import Sites
@@ -26,6 +27,7 @@ from partners.oauth.server import TokenEndpoint
 from partners.oauth.store import load_client
 from partners.tables import assertion_seen, proof_seen
 from schemas.errors import SharingError
+from schemas.tables import Tables, shipped_tables
 from schemas.times import now_millis
 
 
@@ -43,8 +45,13 @@ class Gateway:
         self.signals = Signals()
         self.read_only: SharingError | None = None  # why nothing may be signed or published, if so
         self.interning = Interning(self.database)
+
+        def tables_at(_now: int) -> Tables:
+            return shipped_tables()
+
         self.sites = Sites()
-        self.door = Door(self.party, self.interning, self.sites)
+        self.door = Door(self.party, self.interning, self.sites, tables_at)
+        self.judge = Judge(self.party, self.database, self.interning, self.sites, tables_at)
         self.publisher = Publisher(self.party, self.database, self.heads, keys.manifest, self.interning, self.sites)
         self.log_signer = NoteSigner(settings.log_origin, keys.log.private)
         self.cursors = Cursors(keys.manifest.private.private_bytes_raw())
@@ -66,6 +73,8 @@ class Gateway:
         self.signals.logged.send()
         if tally.queued:
             self.signals.queued.send()
+        if tally.to_judge:
+            self.signals.to_judge.send()
         if tally.sites:
             self.signals.arrived.send()
 

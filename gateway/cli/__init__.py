@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli import audit, batch, client, demo, device, doctor, hj212, partner, plan, send, setup, sync
+from gateway.cli import audit, batch, client, demo, device, doctor, findings, hj212, partner, plan, send, setup, sync
 from gateway.cli.exits import EXIT_CODES
 from gateway.cli.terminal import Commands, say
 
@@ -57,6 +57,7 @@ for name, group in {
     "sync": sync.sync_app,
     "feed": sync.feed_app,
     "held": sync.held_app,
+    "findings": findings.app,
     "batch": batch.app,
     "audit": audit.app,
     "hj212": hj212.app,

@@ -84,7 +84,7 @@ def submit(
     if known is not None:
         return Submitted(known, fresh=False)
     # Reading and numbering need no transaction, so nobody waits for them.
-    prepared = gateway.door.prepare(gateway.party, unpack(media_type, content, devices))
+    prepared = gateway.door.prepare(gateway.party, unpack(media_type, content, devices), now=now)
     with gateway.database.write() as session:
         _one_at_a_time(session, arrival)
         known = _known(session, arrival)

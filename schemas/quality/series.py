@@ -84,20 +84,30 @@ class SeriesChecks:
         settings = self._settings(factor, period, None)
         return max(settings.count, settings.coarse, settings.last, settings.recent)
 
+    def enough(self, factor: str, period: str) -> int:
+        """How many values of its own a series needs before a value's unit is judged by them."""
+        return self._settings(factor, period, None).enough
+
     def judge(
-        self, factor: str, period: str, points: Sequence[Point], wanted: Iterable[int]
-    ) -> list[tuple[int, Finding]]:
-        """What the rules find in the values at the places `wanted` of `points`, which are in order of time."""
+        self, factor: str, period: str, points: Sequence[Point], wanted: Iterable[int],
+        elsewhere: Sequence[Point] = (),
+    ) -> list[tuple[int, Finding]]:  # fmt: skip
+        """What the rules find in the values at the places `wanted` of `points`, which are in order of time.
+
+        `elsewhere` are recent values of the same factor at the same site in other series (another origin, statistic or
+        sample): while a series has too few of its own, the unit is judged by them.
+        """
         unit = next((point.unit for point in reversed(points) if point.value is not None), None)
         if unit is None:
             return []
         settings = self._settings(factor, period, unit)
         values = self._values(points, unit)
+        others = [value.number for value in self._values(elsewhere, unit) if value.number > 0]
         judged = set(wanted)
         found = []
         for position, value in enumerate(values):
             if value.place in judged and not value.point.confirmed:
-                found += [(value.place, finding) for finding in self._judge(values, position, settings, unit)]
+                found += [(value.place, finding) for finding in self._judge(values, position, settings, unit, others)]
         return found
 
     def judge_completeness(self, factor: str, period: str, shorter: str, valid: int) -> Finding | None:
@@ -130,13 +140,15 @@ class SeriesChecks:
                 values.append(_Value(place, point, number))
         return values
 
-    def _judge(self, values: Sequence[_Value], position: int, settings: _Settings, unit: str) -> Iterable[Finding]:
+    def _judge(
+        self, values: Sequence[_Value], position: int, settings: _Settings, unit: str, others: Sequence[float]
+    ) -> Iterable[Finding]:
         value = values[position]
         if value.point.q is None:
             since = _frozen_since(values, position, settings)
             if since is not None:
                 yield self._finding("frozen", f"{value.point.value} {unit} again and again since {beijing_text(since)}")
-            usual = _thousandfold(values, position, settings)
+            usual = _thousandfold(values, position, settings, others)
             if usual is not None:
                 times = f"{settings.factor:g} times"
                 text = (
@@ -180,10 +192,14 @@ def _same(one: Point, other: Point) -> bool:
     return one.value == other.value and one.q is None and one.unit == other.unit
 
 
-def _thousandfold(values: Sequence[_Value], position: int, settings: _Settings) -> float | None:
+def _thousandfold(
+    values: Sequence[_Value], position: int, settings: _Settings, others: Sequence[float]
+) -> float | None:
     """The usual value, where this one is a factor `settings.factor` above or below it."""
     recent = [value.number for value in values[max(0, position - settings.recent) : position] if value.number > 0]
     number = values[position].number
+    if len(recent) < settings.enough:
+        recent = list(others)
     if len(recent) < settings.enough or number <= 0:
         return None
     usual = median(recent)

@@ -1,0 +1,369 @@
+"""The rules over series, right after commit: what this party's values look like beside those before them.
+
+Values wait in a table that is written in their own transaction, so what a stop leaves undone is done after the next
+start; done twice it changes nothing. History is read in bulk: a bounded window for each series that was touched, never
+a query a value. A late value is judged by what was measured before it, and what follows it is judged again.
+
+What is found is kept and told to the provider; a value that has left is published again with its findings: the same
+revision and content, which a recipient takes as a duplicate whose findings are new. Nothing here keeps a value from
+being stored or shared.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import msgspec
+import structlog
+from sqlalchemy import select
+
+from gateway.db import Database, ReadSession, WriteSession
+from gateway.store import queue, records, tables
+from gateway.store.findings import Found, add_findings, judged, next_to_judge
+from gateway.store.interning import Interning, SeriesKey
+from gateway.store.lines import Extra
+from gateway.store.observations import Key, bucket_of
+from gateway.store.selection import admits
+from gateway.store.sites import Sites
+from partners.plans import plans_in_force
+from schemas.flags import Flags
+from schemas.periods import parse_duration
+from schemas.quality import Finding, Point, SeriesChecks
+from schemas.records import Mark
+from schemas.tables import Tables
+from schemas.times import DAY, beijing_text
+from schemas.validity import judge as judge_validity
+
+log = structlog.get_logger()
+
+TOGETHER = 10_000  # values of one step: many submissions of one series need its history once
+_SLACK = 1.5  # a window of so many values reaches so much further back, for those that are missing
+_HOUR = 3_600_000  # ms
+_BEIJING = 8 * _HOUR
+_MONTH = 32 * DAY  # ms
+_SEARCHED = (2 * _HOUR, 5 * DAY, 40 * DAY)  # how far back instants are looked for, until there are enough of them
+_CHUNK = 500  # series of one statement
+_WHOLES = ("PT1H", "P1D")  # periods whose averages are asked what they rest on
+
+_observation, _series = tables.observation, tables.series
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one step did: how many values it looked at, what was new, and whether something is to be published again."""
+
+    looked_at: int
+    found: int = 0
+    queued: bool = False
+
+
+class _Span(NamedTuple):
+    """From the first to the last instant (ms UTC) of a series that is looked at, and how far around it (ms)."""
+
+    first: int
+    last: int
+    around: int
+
+
+class _Row(NamedTuple):
+    key: Key
+    point: Point
+
+
+_Selected = tuple[int, int, int, str, int, str | None, int, str | None]
+"""As read: day, series, instant, sample, revision, value, state, extra."""
+_Rows = dict[int, list[_Row]]
+"""By series, in order of time."""
+
+
+class Judge:
+    """Looks at the home party's values. `tables_at` gives the governed tables in force at an instant (ms UTC)."""
+
+    def __init__(
+        self, home: str, database: Database, interning: Interning, sites: Sites, tables_at: Callable[[int], Tables]
+    ) -> None:
+        self._home = home
+        self._database = database
+        self._interning = interning
+        self._sites = sites
+        self._tables_at = tables_at
+        self._checks: tuple[Tables, SeriesChecks] | None = None
+
+    def judge_waiting(self, *, now: int) -> Step:
+        """Look at the values that have waited longest. `now` in ms UTC."""
+        tables_ = self._tables_at(now)
+        with self._database.read() as session:
+            ids, keys = next_to_judge(session, TOGETHER)
+            if not ids:
+                return Step(0)
+            look = _Look(session, self._home, self._interning, tables_, self._checks_by(tables_))
+            found = [one for near in _by_month(keys) for one in look.look(near, now)]
+        with self._database.write() as session:
+            judged(session, ids)
+            fresh = add_findings(session, found)
+            queued = self._publish_again(session, [one.key for one in fresh], now)
+            series = self._interning.series(session, {one.key.series_id for one in fresh})
+        _tell(fresh, series)
+        return Step(len(keys), len(fresh), queued)
+
+    def _checks_by(self, tables_: Tables) -> SeriesChecks:
+        if self._checks is None or self._checks[0] is not tables_:
+            self._checks = (tables_, SeriesChecks(tables_))
+        return self._checks[1]
+
+    def _publish_again(self, session: WriteSession, keys: Sequence[Key], now: int) -> bool:
+        """Queue values for every dataset of ours that selects them; where they still wait, they leave once."""
+        keys = list(dict.fromkeys(keys))
+        series = self._interning.series(session, {key.series_id for key in keys})
+        programmes = self._sites.programmes(session, self._home, {key.site for key in series.values()})
+        queued = False
+        for dataset in plans_in_force(session, now).provided_by(self._home) if keys else ():
+            if dataset.kind == "observation" and dataset.recipients:
+                chosen = [key for key in keys if admits(dataset, series[key.series_id], programmes)]
+                queue.enqueue(session, dataset.id, "observation", chosen, at=now)
+                queued = queued or bool(chosen)
+        return queued
+
+
+class _Look:
+    """One look at some values, under one session and one version of the tables."""
+
+    def __init__(
+        self, session: ReadSession, home: str, interning: Interning, tables_: Tables, checks: SeriesChecks
+    ) -> None:
+        self._session = session
+        self._home = home
+        self._interning = interning
+        self._tables = tables_
+        self._checks = checks
+        self._marks: Mapping[str, list[Mark]] = {}
+        self._valid: dict[tuple[int, int], bool] = {}  # by state and day in Beijing: what the flag says
+
+    def look(self, keys: Sequence[Key], now: int) -> list[Found]:
+        """What is found about the current revisions of `keys`, and of what was measured after them."""
+        series = self._interning.series(self._session, {key.series_id for key in keys})
+        self._marks = records.marks_of(self._session, self._home, sorted({key.site for key in series.values()}))
+        instants: dict[int, list[int]] = defaultdict(list)
+        for key in keys:
+            instants[key.series_id].append(key.at)
+        rows = self._history(series, {number: (min(found), max(found)) for number, found in instants.items()})
+        found: list[tuple[Key, Finding]] = []
+        lone: list[tuple[SeriesKey, list[_Row], list[int]]] = []  # too few values of their own
+        for number, of in series.items():
+            first = min(instants[number])
+            for one in _by_sample(rows.get(number, [])):
+                start = bisect_left(one, first, key=lambda row: row.key.at)
+                wanted = list(range(start, len(one)))
+                if start < self._checks.enough(of.factor, of.period) and wanted:
+                    lone.append((of, one, wanted))
+                else:
+                    found += self._judge(of, one, wanted)
+        found += self._judge_lone(lone, rows)
+        found += self._judge_completeness(series, rows, instants)
+        return [Found(key, *_told(finding, self._home), now) for key, finding in found]
+
+    def _judge(
+        self, key: SeriesKey, rows: Sequence[_Row], wanted: Sequence[int], elsewhere: Sequence[Point] = ()
+    ) -> Iterator[tuple[Key, Finding]]:
+        points = [row.point for row in rows]
+        for place, finding in self._checks.judge(key.factor, key.period, points, wanted, elsewhere):
+            yield rows[place].key, finding
+
+    def _judge_lone(
+        self, lone: Sequence[tuple[SeriesKey, list[_Row], list[int]]], rows: _Rows
+    ) -> Iterator[tuple[Key, Finding]]:
+        """Values of series with a short history, with the recent values of the same factor at their site."""
+        beside = self._beside([key for key, _, _ in lone])
+        spans: dict[int, tuple[int, int]] = {}
+        others: dict[int, SeriesKey] = {}
+        for key, one, wanted in lone:
+            at = one[wanted[0]].key.at
+            for number, other in beside.get((key.site, key.factor), {}).items():
+                first, last = spans.get(number, (at, at))
+                spans[number], others[number] = (min(first, at), max(last, at)), other
+        history = self._history(others, {number: span for number, span in spans.items() if number not in rows}) | rows
+        for key, one, wanted in lone:
+            at, mine = one[wanted[0]].key.at, {row.key for row in one}
+            before = [
+                row
+                for number in beside.get((key.site, key.factor), {})
+                for row in history.get(number, ())
+                if row.key.at < at and row.key not in mine
+            ]
+            before.sort(key=lambda row: row.key.at)
+            recent = [row.point for row in before[-self._checks.window(key.factor, key.period) :]]
+            yield from self._judge(key, one, wanted, recent)
+
+    def _judge_completeness(
+        self, series: Mapping[int, SeriesKey], rows: _Rows, instants: Mapping[int, Sequence[int]]
+    ) -> Iterator[tuple[Key, Finding]]:
+        """Averages whose parts we hold too, in the longest of the shorter periods there are."""
+        averages = {number: key for number, key in series.items() if key.stat == "avg" and key.period in _WHOLES}
+        beside = self._beside(list(averages.values()))
+        parts: dict[int, int] = {}  # the series of the parts, by that of the averages
+        for number, key in averages.items():
+            shorter = [
+                (parse_duration(other.period).seconds, found)
+                for found, other in beside[key.site, key.factor].items()
+                if (other.origin, other.stat) == (key.origin, key.stat) and _is_shorter(other.period, key.period)
+            ]
+            if shorter:
+                parts[number] = max(shorter)[1]
+        if not parts:
+            return
+        others = self._interning.series(self._session, parts.values())
+        spans = {
+            parts[number]: _Span(min(instants[number]), max(instants[number]), _length(averages[number].period))
+            for number in parts
+        }
+        held = self._read(spans)
+        for number, part in parts.items():
+            key, new = averages[number], set(instants[number])
+            valid = Counter(row.key.at // _HOUR for row in held.get(part, ()) if row.point.valid and row.point.value)
+            for row in rows.get(number, ()):
+                if row.key.at in new and row.point.valid and row.point.value is not None and not row.point.confirmed:
+                    hours = range(row.key.at // _HOUR, (row.key.at + _length(key.period)) // _HOUR)
+                    count = sum(valid[hour] for hour in hours)
+                    finding = self._checks.judge_completeness(key.factor, key.period, others[part].period, count)
+                    if finding is not None:
+                        yield row.key, finding
+
+    def _beside(self, keys: Sequence[SeriesKey]) -> dict[tuple[str, str], dict[int, SeriesKey]]:
+        """Every series of the home party at these sites for these factors, by site and factor."""
+        wanted = {(key.site, key.factor) for key in keys}
+        sites = sorted({site for site, _ in wanted})
+        found: dict[tuple[str, str], dict[int, SeriesKey]] = defaultdict(dict)
+        for start in range(0, len(sites), _CHUNK):
+            here = (_series.c.provider == self._home, _series.c.site.in_(sites[start : start + _CHUNK]))
+            for row in self._session.execute(select(_series).where(*here)):
+                if (row.site, row.factor) in wanted:
+                    found[row.site, row.factor][row.id] = SeriesKey(*row[1:])
+        return found
+
+    def _history(self, series: Mapping[int, SeriesKey], spans: Mapping[int, tuple[int, int]]) -> _Rows:
+        """The values of each series from before its span to after it, as many as the rules look at if there are."""
+        found: _Rows = {}
+        instants = []
+        around: dict[int, _Span] = {}
+        for number, (first, last) in spans.items():
+            key = series[number]
+            length = _length(key.period)
+            if length:
+                around[number] = _Span(first, last, int(self._checks.window(key.factor, key.period) * length * _SLACK))
+            else:
+                instants.append(number)
+        found |= self._read(around)
+        for far in _SEARCHED:
+            found |= self._read({number: _Span(*spans[number], far) for number in instants})
+            instants = [
+                number
+                for number in instants
+                if bisect_left(found.get(number, ()), spans[number][0], key=lambda row: row.key.at)
+                < self._checks.window(series[number].factor, series[number].period)
+            ]
+        return found
+
+    def _read(self, spans: Mapping[int, _Span]) -> _Rows:
+        """The current rows of each series around its span: a statement for those of the same days."""
+        days: dict[tuple[int, int], list[int]] = defaultdict(list)
+        for number, (first, last, around) in spans.items():
+            days[bucket_of(first - around), bucket_of(last + around)].append(number)
+        found: dict[int, list[_Selected]] = defaultdict(list)
+        for (first_day, last_day), numbers in days.items():
+            since = min(spans[number].first - spans[number].around for number in numbers)
+            until = max(spans[number].last + spans[number].around for number in numbers)
+            for start in range(0, len(numbers), _CHUNK):
+                chunk = numbers[start : start + _CHUNK]
+                for row in _select(self._session, range(first_day, last_day + 1), chunk, since, until):
+                    found[row[1]].append(row)
+        return {number: self._rows(rows) for number, rows in found.items()}
+
+    def _rows(self, selected: Sequence[_Selected]) -> list[_Row]:
+        """The rows of one series as points, in order of time."""
+        series = self._interning.series(self._session, {selected[0][1]})[selected[0][1]]
+        states = self._interning.states(self._session, {row[6] for row in selected})
+        flags, marks = self._tables[Flags], self._marks.get(series.site, ())
+        rows = []
+        for bucket, number, at, sample, rev, value, state_id, extra in selected:
+            state = states[state_id]
+            day = (at + _BEIJING) // DAY
+            valid = self._valid.get((state_id, day))
+            if valid is None:
+                valid = not state.retracted and flags.is_valid(state.profile, state.flag, at)
+                self._valid[state_id, day] = valid
+            if valid and marks:
+                judgement = judge_validity(
+                    state.profile, state.flag, series.factor, series.period, at, marks, self._tables
+                )
+                valid = judgement.valid
+            rows.append(
+                _Row(
+                    Key(bucket, number, at, sample, rev),
+                    Point(at, value, state.unit, state.q, valid, extra is not None and _is_confirmed(extra)),
+                )
+            )
+        rows.sort(key=lambda row: row.key.at)
+        return rows
+
+
+def _by_month(keys: Sequence[Key]) -> Iterable[list[Key]]:
+    """The keys in groups that lie near each other, so that a value of long ago does not call for the years between."""
+    groups: dict[int, list[Key]] = defaultdict(list)
+    for key in keys:
+        groups[key.at // _MONTH].append(key)
+    return groups.values()
+
+
+def _by_sample(rows: Sequence[_Row]) -> Iterable[list[_Row]]:
+    """Layers and replicates are series of their own."""
+    samples: dict[str, list[_Row]] = defaultdict(list)
+    for row in rows:
+        samples[row.key.sample].append(row)
+    return samples.values()
+
+
+def _select(
+    session: ReadSession, days: Iterable[int], series: Sequence[int], since: int, until: int
+) -> Sequence[_Selected]:
+    """Rows by the table's key, day for day."""
+    columns = ("bucket", "series_id", "at", "sample", "rev", "value", "state_id", "extra")
+    query = select(*(_observation.c[name] for name in columns)).where(
+        _observation.c.bucket.in_(list(days)),
+        _observation.c.series_id.in_(series),
+        _observation.c.at.between(since, until),
+    )
+    return session.execute(query).all()
+
+
+def _length(period: str) -> int:
+    """ms of a period; a month counts 31 days, an instant 0."""
+    duration = parse_duration(period)
+    return duration.seconds * 1000 + duration.months * 31 * DAY
+
+
+def _is_shorter(part: str, whole: str) -> bool:
+    return 0 < _length(part) < _length(whole) and _length(whole) % _length(part) == 0
+
+
+def _is_confirmed(extra: str) -> bool:
+    return bool(msgspec.json.decode(extra, type=Extra).remark)
+
+
+def _told(finding: Finding, home: str) -> tuple[str, str, str, str]:
+    return finding.rule, home, finding.table, finding.detail
+
+
+def _tell(fresh: Sequence[Found], series: Mapping[int, SeriesKey]) -> None:
+    """An event for each series and rule: an operator reads them, or has them read."""
+    first = {(one.key.series_id, one.rule): one for one in reversed(fresh)}
+    counts = Counter((one.key.series_id, one.rule) for one in fresh)
+    for (number, rule), one in first.items():
+        key = series[number]
+        log.warning(
+            "quality.found", rule=rule, site=key.site, factor=key.factor, first=beijing_text(one.key.at),
+            count=counts[number, rule], detail=one.detail,
+        )  # fmt: skip
