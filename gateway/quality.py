@@ -19,14 +19,14 @@ from typing import NamedTuple
 
 import msgspec
 import structlog
-from sqlalchemy import select
 
 from gateway.db import Database, ReadSession, WriteSession
-from gateway.store import queue, records, tables
+from gateway.store import queue, records
 from gateway.store.findings import Found, add_findings, judged, next_to_judge
+from gateway.store.history import Held, Span, read_around, series_at
 from gateway.store.interning import Interning, SeriesKey
 from gateway.store.lines import Extra
-from gateway.store.observations import Key, bucket_of
+from gateway.store.observations import Key
 from gateway.store.selection import admits
 from gateway.store.sites import Sites
 from partners.plans import plans_in_force
@@ -46,10 +46,7 @@ _HOUR = 3_600_000  # ms
 _BEIJING = 8 * _HOUR
 _MONTH = 32 * DAY  # ms
 _SEARCHED = (2 * _HOUR, 5 * DAY, 40 * DAY)  # how far back instants are looked for, until there are enough of them
-_CHUNK = 500  # series of one statement
 _WHOLES = ("PT1H", "P1D")  # periods whose averages are asked what they rest on
-
-_observation, _series = tables.observation, tables.series
 
 
 @dataclass(frozen=True)
@@ -61,21 +58,11 @@ class Step:
     queued: bool = False
 
 
-class _Span(NamedTuple):
-    """From the first to the last instant (ms UTC) of a series that is looked at, and how far around it (ms)."""
-
-    first: int
-    last: int
-    around: int
-
-
 class _Row(NamedTuple):
     key: Key
     point: Point
 
 
-_Selected = tuple[int, int, int, str, int, str | None, int, str | None]
-"""As read: day, series, instant, sample, revision, value, state, extra."""
 _Rows = dict[int, list[_Row]]
 """By series, in order of time."""
 
@@ -177,12 +164,12 @@ class _Look:
         self, lone: Sequence[tuple[SeriesKey, list[_Row], list[int]]], rows: _Rows
     ) -> Iterator[tuple[Key, Finding]]:
         """Values of series with a short history, with the recent values of the same factor at their site."""
-        beside = self._beside([key for key, _, _ in lone])
+        beside = series_at(self._session, self._home, [(key.site, key.factor) for key, _, _ in lone])
         spans: dict[int, tuple[int, int]] = {}
         others: dict[int, SeriesKey] = {}
         for key, one, wanted in lone:
             at = one[wanted[0]].key.at
-            for number, other in beside.get((key.site, key.factor), {}).items():
+            for number, other in beside[key.site, key.factor].items():
                 first, last = spans.get(number, (at, at))
                 spans[number], others[number] = (min(first, at), max(last, at)), other
         history = self._history(others, {number: span for number, span in spans.items() if number not in rows}) | rows
@@ -190,7 +177,7 @@ class _Look:
             at, mine = one[wanted[0]].key.at, {row.key for row in one}
             before = [
                 row
-                for number in beside.get((key.site, key.factor), {})
+                for number in beside[key.site, key.factor]
                 for row in history.get(number, ())
                 if row.key.at < at and row.key not in mine
             ]
@@ -203,7 +190,7 @@ class _Look:
     ) -> Iterator[tuple[Key, Finding]]:
         """Averages whose parts we hold too, in the longest of the shorter periods there are."""
         averages = {number: key for number, key in series.items() if key.stat == "avg" and key.period in _WHOLES}
-        beside = self._beside(list(averages.values()))
+        beside = series_at(self._session, self._home, [(key.site, key.factor) for key in averages.values()])
         parts: dict[int, int] = {}  # the series of the parts, by that of the averages
         for number, key in averages.items():
             shorter = [
@@ -217,7 +204,7 @@ class _Look:
             return
         others = self._interning.series(self._session, parts.values())
         spans = {
-            parts[number]: _Span(min(instants[number]), max(instants[number]), _length(averages[number].period))
+            parts[number]: Span(min(instants[number]), max(instants[number]), _length(averages[number].period))
             for number in parts
         }
         held = self._read(spans)
@@ -232,33 +219,21 @@ class _Look:
                     if finding is not None:
                         yield row.key, finding
 
-    def _beside(self, keys: Sequence[SeriesKey]) -> dict[tuple[str, str], dict[int, SeriesKey]]:
-        """Every series of the home party at these sites for these factors, by site and factor."""
-        wanted = {(key.site, key.factor) for key in keys}
-        sites = sorted({site for site, _ in wanted})
-        found: dict[tuple[str, str], dict[int, SeriesKey]] = defaultdict(dict)
-        for start in range(0, len(sites), _CHUNK):
-            here = (_series.c.provider == self._home, _series.c.site.in_(sites[start : start + _CHUNK]))
-            for row in self._session.execute(select(_series).where(*here)):
-                if (row.site, row.factor) in wanted:
-                    found[row.site, row.factor][row.id] = SeriesKey(*row[1:])
-        return found
-
     def _history(self, series: Mapping[int, SeriesKey], spans: Mapping[int, tuple[int, int]]) -> _Rows:
         """The values of each series from before its span to after it, as many as the rules look at if there are."""
         found: _Rows = {}
         instants = []
-        around: dict[int, _Span] = {}
+        around: dict[int, Span] = {}
         for number, (first, last) in spans.items():
             key = series[number]
             length = _length(key.period)
             if length:
-                around[number] = _Span(first, last, int(self._checks.window(key.factor, key.period) * length * _SLACK))
+                around[number] = Span(first, last, int(self._checks.window(key.factor, key.period) * length * _SLACK))
             else:
                 instants.append(number)
         found |= self._read(around)
         for far in _SEARCHED:
-            found |= self._read({number: _Span(*spans[number], far) for number in instants})
+            found |= self._read({number: Span(*spans[number], far) for number in instants})
             instants = [
                 number
                 for number in instants
@@ -267,22 +242,11 @@ class _Look:
             ]
         return found
 
-    def _read(self, spans: Mapping[int, _Span]) -> _Rows:
-        """The current rows of each series around its span: a statement for those of the same days."""
-        days: dict[tuple[int, int], list[int]] = defaultdict(list)
-        for number, (first, last, around) in spans.items():
-            days[bucket_of(first - around), bucket_of(last + around)].append(number)
-        found: dict[int, list[_Selected]] = defaultdict(list)
-        for (first_day, last_day), numbers in days.items():
-            since = min(spans[number].first - spans[number].around for number in numbers)
-            until = max(spans[number].last + spans[number].around for number in numbers)
-            for start in range(0, len(numbers), _CHUNK):
-                chunk = numbers[start : start + _CHUNK]
-                for row in _select(self._session, range(first_day, last_day + 1), chunk, since, until):
-                    found[row[1]].append(row)
-        return {number: self._rows(rows) for number, rows in found.items()}
+    def _read(self, spans: Mapping[int, Span]) -> _Rows:
+        held = read_around(self._session, spans)
+        return {number: self._rows(rows) for number, rows in held.items()}
 
-    def _rows(self, selected: Sequence[_Selected]) -> list[_Row]:
+    def _rows(self, selected: Sequence[Held]) -> list[_Row]:
         """The rows of one series as points, in order of time."""
         series = self._interning.series(self._session, {selected[0][1]})[selected[0][1]]
         states = self._interning.states(self._session, {row[6] for row in selected})
@@ -324,19 +288,6 @@ def _by_sample(rows: Sequence[_Row]) -> Iterable[list[_Row]]:
     for row in rows:
         samples[row.key.sample].append(row)
     return samples.values()
-
-
-def _select(
-    session: ReadSession, days: Iterable[int], series: Sequence[int], since: int, until: int
-) -> Sequence[_Selected]:
-    """Rows by the table's key, day for day."""
-    columns = ("bucket", "series_id", "at", "sample", "rev", "value", "state_id", "extra")
-    query = select(*(_observation.c[name] for name in columns)).where(
-        _observation.c.bucket.in_(list(days)),
-        _observation.c.series_id.in_(series),
-        _observation.c.at.between(since, until),
-    )
-    return session.execute(query).all()
 
 
 def _length(period: str) -> int:
