@@ -59,8 +59,12 @@ class Step:
 
 
 class _Row(NamedTuple):
-    key: Key
+    held: Held
     point: Point
+
+    @property
+    def key(self) -> Key:
+        return Key(*self.held[:5])
 
 
 _Rows = dict[int, list[_Row]]
@@ -143,7 +147,7 @@ class _Look:
         for number, of in series.items():
             first = min(instants[number])
             for one in _by_sample(rows.get(number, [])):
-                start = bisect_left(one, first, key=lambda row: row.key.at)
+                start = bisect_left(one, first, key=lambda row: row.point.at)
                 wanted = list(range(start, len(one)))
                 if start < self._checks.enough(of.factor, of.period) and wanted:
                     lone.append((of, one, wanted))
@@ -168,20 +172,20 @@ class _Look:
         spans: dict[int, tuple[int, int]] = {}
         others: dict[int, SeriesKey] = {}
         for key, one, wanted in lone:
-            at = one[wanted[0]].key.at
+            at = one[wanted[0]].point.at
             for number, other in beside[key.site, key.factor].items():
                 first, last = spans.get(number, (at, at))
                 spans[number], others[number] = (min(first, at), max(last, at)), other
         history = self._history(others, {number: span for number, span in spans.items() if number not in rows}) | rows
         for key, one, wanted in lone:
-            at, mine = one[wanted[0]].key.at, {row.key for row in one}
+            at, mine = one[wanted[0]].point.at, {row.held for row in one}
             before = [
                 row
                 for number in beside[key.site, key.factor]
                 for row in history.get(number, ())
-                if row.key.at < at and row.key not in mine
+                if row.point.at < at and row.held not in mine
             ]
-            before.sort(key=lambda row: row.key.at)
+            before.sort(key=lambda row: row.point.at)
             recent = [row.point for row in before[-self._checks.window(key.factor, key.period) :]]
             yield from self._judge(key, one, wanted, recent)
 
@@ -210,10 +214,10 @@ class _Look:
         held = self._read(spans)
         for number, part in parts.items():
             key, new = averages[number], set(instants[number])
-            valid = Counter(row.key.at // _HOUR for row in held.get(part, ()) if row.point.valid and row.point.value)
+            valid = Counter(row.point.at // _HOUR for row in held.get(part, ()) if row.point.valid and row.point.value)
             for row in rows.get(number, ()):
-                if row.key.at in new and row.point.valid and row.point.value is not None and not row.point.confirmed:
-                    hours = range(row.key.at // _HOUR, (row.key.at + _length(key.period)) // _HOUR)
+                if row.point.at in new and row.point.valid and row.point.value is not None and not row.point.confirmed:
+                    hours = range(row.point.at // _HOUR, (row.point.at + _length(key.period)) // _HOUR)
                     count = sum(valid[hour] for hour in hours)
                     finding = self._checks.judge_completeness(key.factor, key.period, others[part].period, count)
                     if finding is not None:
@@ -237,7 +241,7 @@ class _Look:
             instants = [
                 number
                 for number in instants
-                if bisect_left(found.get(number, ()), spans[number][0], key=lambda row: row.key.at)
+                if bisect_left(found.get(number, ()), spans[number][0], key=lambda row: row.point.at)
                 < self._checks.window(series[number].factor, series[number].period)
             ]
         return found
@@ -248,11 +252,12 @@ class _Look:
 
     def _rows(self, selected: Sequence[Held]) -> list[_Row]:
         """The rows of one series as points, in order of time."""
-        series = self._interning.series(self._session, {selected[0][1]})[selected[0][1]]
-        states = self._interning.states(self._session, {row[6] for row in selected})
+        series = self._interning.series(self._session, {selected[0].series_id})[selected[0].series_id]
+        states = self._interning.states(self._session, {row.state_id for row in selected})
         flags, marks = self._tables[Flags], self._marks.get(series.site, ())
         rows = []
-        for bucket, number, at, sample, rev, value, state_id, extra in selected:
+        for held in selected:
+            at, state_id, extra = held.at, held.state_id, held.extra
             state = states[state_id]
             day = (at + _BEIJING) // DAY
             valid = self._valid.get((state_id, day))
@@ -264,13 +269,9 @@ class _Look:
                     state.profile, state.flag, series.factor, series.period, at, marks, self._tables
                 )
                 valid = judgement.valid
-            rows.append(
-                _Row(
-                    Key(bucket, number, at, sample, rev),
-                    Point(at, value, state.unit, state.q, valid, extra is not None and _is_confirmed(extra)),
-                )
-            )
-        rows.sort(key=lambda row: row.key.at)
+            confirmed = extra is not None and _is_confirmed(extra)
+            rows.append(_Row(held, Point(at, held.value, state.unit, state.q, valid, confirmed)))
+        rows.sort(key=lambda row: row.point.at)
         return rows
 
 
@@ -286,7 +287,7 @@ def _by_sample(rows: Sequence[_Row]) -> Iterable[list[_Row]]:
     """Layers and replicates are series of their own."""
     samples: dict[str, list[_Row]] = defaultdict(list)
     for row in rows:
-        samples[row.key.sample].append(row)
+        samples[row.held.sample].append(row)
     return samples.values()
 
 

@@ -60,8 +60,8 @@ def read_around(session: ReadSession, spans: Mapping[int, Span]) -> dict[int, li
         )
         for start in range(0, len(numbers), _CHUNK):
             chunk = numbers[start : start + _CHUNK]
-            for row in session.execute(query.where(_observation.c.series_id.in_(chunk))):
-                found[row[1]].append(Held(*row))
+            for row in session.execute(query.where(_observation.c.series_id.in_(chunk))).all():
+                found[row[1]].append(Held._make(row))
     return found
 
 

@@ -105,9 +105,12 @@ class SeriesChecks:
         others = [value.number for value in self._values(elsewhere, unit) if value.number > 0]
         judged = set(wanted)
         found = []
+        numbers = [value.number for value in values]
         for position, value in enumerate(values):
             if value.place in judged and not value.point.confirmed:
-                found += [(value.place, finding) for finding in self._judge(values, position, settings, unit, others)]
+                before = numbers[max(0, position - settings.recent) : position]
+                usual = _thousandfold(before, value, settings, others)
+                found += [(value.place, one) for one in self._judge(values, position, settings, unit, usual)]
         return found
 
     def judge_completeness(self, factor: str, period: str, shorter: str, valid: int) -> Finding | None:
@@ -141,25 +144,22 @@ class SeriesChecks:
         return values
 
     def _judge(
-        self, values: Sequence[_Value], position: int, settings: _Settings, unit: str, others: Sequence[float]
+        self, values: Sequence[_Value], position: int, settings: _Settings, unit: str, usual: float | None
     ) -> Iterable[Finding]:
-        value = values[position]
-        if value.point.q is None:
+        """What is found about one value; `usual` is what it is a thousand times off, if it is."""
+        point = values[position].point
+        said = f"{point.q or ''}{point.value} {point.unit}"
+        if point.q is None:
             since = _frozen_since(values, position, settings)
             if since is not None:
-                yield self._finding("frozen", f"{value.point.value} {unit} again and again since {beijing_text(since)}")
-            usual = _thousandfold(values, position, settings, others)
-            if usual is not None:
-                times = f"{settings.factor:g} times"
-                text = (
-                    f"{value.point.value} {value.point.unit} is some {times} off what is usual here, {usual:g} {unit}"
-                )
-                yield self._finding("unit-suspect", text)
-                return  # of course it jumps too
-        usual = _jumped_from(values, position, settings)
+                yield self._finding("frozen", f"{said} again and again since {beijing_text(since)}")
         if usual is not None:
-            text = f"{value.point.q or ''}{value.point.value} {value.point.unit} after values around {usual:g} {unit}"
-            yield self._finding("jump", text)
+            text = f"{said} is some {settings.factor:g} times off what is usual here, {usual:g} {unit}"
+            yield self._finding("unit-suspect", text)
+            return  # of course it jumps too
+        around = _jumped_from(values, position, settings)
+        if around is not None:
+            yield self._finding("jump", f"{said} after values around {around:g} {unit}")
 
     def _work_out(self, factor: str, period: str, unit: str | None) -> _Settings:
         frozen = parameters(self._tables, "frozen", factor, period, unit)
@@ -192,20 +192,22 @@ def _same(one: Point, other: Point) -> bool:
     return one.value == other.value and one.q is None and one.unit == other.unit
 
 
-def _thousandfold(
-    values: Sequence[_Value], position: int, settings: _Settings, others: Sequence[float]
-) -> float | None:
+def _thousandfold(before: Sequence[float], value: _Value, settings: _Settings, others: Sequence[float]) -> float | None:
     """The usual value, where this one is a factor `settings.factor` above or below it."""
-    recent = [value.number for value in values[max(0, position - settings.recent) : position] if value.number > 0]
-    number = values[position].number
-    if len(recent) < settings.enough:
-        recent = list(others)
-    if len(recent) < settings.enough or number <= 0:
+    number = value.number
+    if value.point.q is not None or number <= 0:
         return None
+    recent = before if before and min(before) > 0 else [one for one in before if one > 0]
+    if len(recent) < settings.enough:
+        recent = others
+    if len(recent) < settings.enough:
+        return None
+    least = settings.factor / settings.tolerance
+    if max(recent) / least < number < min(recent) * least:
+        return None  # wherever between these the median lies: so it is nearly always
     usual = median(recent)
     ratio = max(number / usual, usual / number)
-    near = settings.factor / settings.tolerance <= ratio <= settings.factor * settings.tolerance
-    return usual if near else None
+    return usual if least <= ratio <= settings.factor * settings.tolerance else None
 
 
 def _jumped_from(values: Sequence[_Value], position: int, settings: _Settings) -> float | None:
