@@ -1,0 +1,152 @@
+"""Which limit applies at a place, for a factor, at an instant, and why; and why no other does.
+
+The order among limits that all apply is fixed: a limit before a reference value; a local one before a national one; the
+one with more conditions before the more general; then the stricter. Whatever is passed over is named with its reason,
+so that whoever reads a judgement can see what it rests on.
+
+An unconfirmed limit is not skipped, since a local limit that does exist would bind; the explanation says so and names
+the confirmed one behind it. What a judgement does with that is for a person.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from schemas.limits.place import Place
+from schemas.limits.sentences import Sentence, described, site_words, why_not
+from schemas.limits.table import Limit, Limits, shipped_limits
+from schemas.units import unit
+
+
+@dataclass(frozen=True, slots=True)
+class Considered:
+    """A limit of the factor that does not apply, and why not."""
+
+    limit: Limit
+    reason: Sentence
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Which limit applies; None where none does, for which `why` says so.
+
+    `confirmed` is the first limit in the order that is not `unconfirmed`, where the one that applies is. `others` are
+    in the order of the table. `table` is the version that decided (`limits@1`).
+    """
+
+    place: Place
+    factor: str
+    at: int
+    period: str
+    limit: Limit | None
+    confirmed: Limit | None
+    why: Sentence
+    others: tuple[Considered, ...]
+    table: str
+
+
+def explain(place: Place, factor: str, at: int, period: str = "", limits: Limits | None = None) -> Explanation:
+    """Which limit applies to a value of `factor` (a code) measured at `place` at `at` (ms UTC), and why.
+
+    `period` is the averaging period of the value as observations name it (`PT1H`, `P1D`); limits of surface water and
+    of discharges hold for values of any period.
+    """
+    limits = limits or shipped_limits()
+    apply: list[Limit] = []
+    others: list[Considered] = []
+    for limit in limits.of(factor):
+        reason = why_not(limit, place, at, period)
+        if reason is None:
+            apply.append(limit)
+        else:
+            others.append(Considered(limit, reason))
+    apply.sort(key=_order)
+    others += [Considered(limit, _why_behind(limit, apply[0])) for limit in apply[1:]]
+    first = apply[0] if apply else None
+    return Explanation(
+        place=place,
+        factor=factor,
+        at=at,
+        period=period,
+        limit=first,
+        confirmed=next((one for one in apply if one.confidence != "unconfirmed"), None) if first else None,
+        why=_why(first, place) if first else _why_none(others),
+        others=tuple(sorted(others, key=lambda one: one.limit.order)),
+        table=limits.table.reference,
+    )
+
+
+def _order(limit: Limit) -> tuple[bool, bool, int, Decimal, int]:
+    return limit.kind != "limit", limit.level != "local", -_conditions(limit), _looseness(limit), limit.order
+
+
+def _conditions(limit: Limit) -> int:
+    """How closely a limit names its place."""
+    conditions = (limit.districts, limit.areas, limit.categories, limit.discharge, limit.water_types, limit.water_class)
+    return sum(map(bool, conditions))
+
+
+def _looseness(limit: Limit) -> Decimal:
+    """What sorts the stricter of two limits first: the lower upper bound, or the higher lower one."""
+    bound, sign = (limit.high, 1) if limit.high is not None else (limit.low, -1)
+    return sign * bound * unit(limit.unit).factor if bound is not None else Decimal(0)
+
+
+def _why_behind(limit: Limit, first: Limit) -> Sentence:
+    if limit.kind != first.kind:
+        return Sentence("有限值适用，参考限值不用。", "A limit applies, so the reference value is not used.")
+    if limit.level != first.level:
+        return Sentence("地方标准优先于国家标准。", "A local limit goes before a national one.")
+    if _conditions(limit) != _conditions(first):
+        return Sentence("另有更具体的限值适用。", "A limit that names this place more closely applies.")
+    return Sentence("另有更严的限值适用。", "A stricter limit applies.")
+
+
+def _why(limit: Limit, place: Place) -> Sentence:
+    why = described(limit) + _because(limit, place)
+    if limit.kind == "reference":
+        why += Sentence(
+            "此处没有限值适用，参考限值仅供比较，不判超标。",
+            "No limit binds here; a reference value is for comparison only and is never exceeded.",
+        )
+    if limit.zone and place.zone is None:
+        why += Sentence("未注明功能区类别，按2类区。", "The site names no zone, so it is taken as zone class 2.")
+    if limit.confidence == "unconfirmed":
+        why += Sentence(
+            "该限值未经核实，判定须由人确认。", "This limit is unconfirmed: a judgement by it needs a person."
+        )
+    return why
+
+
+def _because(limit: Limit, place: Place) -> Sentence:
+    zh, en = [], []
+    if limit.level == "local":
+        zh.append("地方标准优先")
+        en.append("local limits go before national ones")
+    if limit.areas:
+        area = next(one for one in limit.areas if one in place.areas)
+        zh.append(f"站点位于{area}")
+        en.append(f"the site lies in {area}")
+    if limit.categories:
+        category = next(one for one in limit.categories if one in place.categories)
+        zh.append(f"污染源类别为{category}")
+        en.append(f"its source is of category {category}")
+    if limit.discharge:
+        zh.append("该排放口为直接排放" if limit.discharge == "direct" else "该排放口为间接排放")
+        en.append(f"its discharge is {limit.discharge}")
+    if limit.water_class:
+        zh.append("为站点的目标类别")
+        en.append("it is the class the site is to meet")
+    if limit.water_types and place.water_type:
+        zh.append("水体类型相符")
+        en.append(f"the water is a {place.water_type}")
+    zh.append(f"站点是{site_words(place)[0]}")
+    en.append(f"the site is a {site_words(place)[1]}")
+    return Sentence(f"适用理由：{'；'.join(zh)}。", f"It applies because {'; '.join(en)}.")
+
+
+def _why_none(others: list[Considered]) -> Sentence:
+    if not others:
+        return Sentence("限值表中没有该因子。", "The table of limits has nothing for this factor.")
+    return Sentence("没有限值或参考限值适用。", "No limit and no reference value applies.")
