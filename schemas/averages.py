@@ -56,7 +56,7 @@ def average(values: Sequence[Measured], treatment: Treatment = "half", decimals:
     """The mean of `values`, all in one unit.
 
     Raises:
-        RecordError: `average.empty`: there are no values; `record.value-invalid`: one is no finite number of ordinary size.
+        RecordError: `average.empty`: there are no values; `record.value-invalid`: one is no number of ordinary size.
     """
     if not values:
         raise RecordError("there is nothing to average", code="average.empty")

@@ -2,9 +2,10 @@
 
     place      what a table of limits may know of a site
     table      the governed table (`limits@1`), one row for each value of each standard
+    conditions what a limit asks of a place
     explain    which limit applies and why, and why no other does
     judge      a value against a limit, by full and by rounded value (GB/T 8170)
-    sentences  the words of both, Chinese and English
+    sentences  the words of all that, Chinese and English
 
 Nothing here decides what happens after an exceedance, and nothing reads a clock.
 """

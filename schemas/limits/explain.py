@@ -13,8 +13,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
+from schemas.limits.conditions import why_not
 from schemas.limits.place import Place
-from schemas.limits.sentences import Sentence, described, site_words, why_not
+from schemas.limits.sentences import AREAS, CATEGORIES, DISCHARGES, SITES, WATERS, Sentence, described, said
 from schemas.limits.table import Limit, Limits, shipped_limits
 from schemas.units import unit
 
@@ -120,30 +121,27 @@ def _why(limit: Limit, place: Place) -> Sentence:
 
 
 def _because(limit: Limit, place: Place) -> Sentence:
-    zh, en = [], []
+    (here_zh, here_en), reasons = said(SITES, place.site_type), []
     if limit.level == "local":
-        zh.append("地方标准优先")
-        en.append("local limits go before national ones")
+        reasons.append(("地方标准优先", "local limits go before national ones"))
     if limit.areas:
-        area = next(one for one in limit.areas if one in place.areas)
-        zh.append(f"站点位于{area}")
-        en.append(f"the site lies in {area}")
+        zh, en = said(AREAS, [one for one in limit.areas if one in place.areas])
+        reasons.append((f"站点位于{zh}", f"the site lies in the {en}"))
     if limit.categories:
-        category = next(one for one in limit.categories if one in place.categories)
-        zh.append(f"污染源类别为{category}")
-        en.append(f"its source is of category {category}")
+        zh, en = said(CATEGORIES, [one for one in limit.categories if one in place.categories])
+        reasons.append((f"其污染源属{zh}类", f"its source is of category {en}"))
     if limit.discharge:
-        zh.append("该排放口为直接排放" if limit.discharge == "direct" else "该排放口为间接排放")
-        en.append(f"its discharge is {limit.discharge}")
+        zh, en = said(DISCHARGES, limit.discharge)
+        reasons.append((f"其排放方式为{zh}", f"its discharge is {en}"))
     if limit.water_class:
-        zh.append("为站点的目标类别")
-        en.append("it is the class the site is to meet")
+        reasons.append(("这是站点的目标类别", "it is the class that the site is to meet"))
     if limit.water_types and place.water_type:
-        zh.append("水体类型相符")
-        en.append(f"the water is a {place.water_type}")
-    zh.append(f"站点是{site_words(place)[0]}")
-    en.append(f"the site is a {site_words(place)[1]}")
-    return Sentence(f"适用理由：{'；'.join(zh)}。", f"It applies because {'; '.join(en)}.")
+        zh, en = said(WATERS, place.water_type)
+        reasons.append((f"水体是{zh}", f"the water is of type {en}"))
+    reasons.append((f"站点是{here_zh}", f"the site is of type {here_en}"))
+    return Sentence(
+        f"适用理由：{'；'.join(zh for zh, _ in reasons)}。", f"It applies because {'; '.join(en for _, en in reasons)}."
+    )
 
 
 def _why_none(others: list[Considered]) -> Sentence:

@@ -104,8 +104,8 @@ def _why(q: Qualifier, measured: Decimal, to_digits: Decimal, kept: bool | None,
             else ("量程上限低于限值", "it lies above a range whose end")
         )
         return Sentence(
-            f"{q}{measured} {limit.unit} 对 {limit.bound}：{what[0]}，无法判定。",
-            f"{q}{measured} {limit.unit} against {limit.bound} cannot be judged: {what[1]} does not settle it.",
+            f"{q}{measured} {limit.unit} 对 {limit.bound}：{what[0]}，可能超过也可能不超过，不能判定。",
+            f"{q}{measured} {limit.unit} against {limit.bound} cannot be judged: {what[1]} may lie on either side.",
         )
     shown, way_zh, way_en = (measured, "全数值", "full") if limit.rule == "full" else (to_digits, "修约值", "rounded")
     if kept:
@@ -122,3 +122,4 @@ def _why(q: Qualifier, measured: Decimal, to_digits: Decimal, kept: bool | None,
 
 _NOT_MEASURED = Sentence("未测得，不判定。", "It was not measured, so it is not judged.")
 _NOT_VALID = Sentence("该值无效，不判定。", "The value is not valid, so it is not judged.")
+_SPANS = {"<": ("低于检出限", "a value below detection"), ">": ("超出量程", "a value above range")}

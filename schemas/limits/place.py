@@ -7,9 +7,9 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Literal
 
-from schemas.records.site import SiteType, WaterType
+from schemas.records.site import Discharge, Site, SiteType, WaterType
+from schemas.records.source import Source
 
-Discharge = Literal["direct", "indirect", ""]
 WaterClass = Literal["I", "II", "III", "IV", "V"]
 Zone = Literal["1", "2"]
 
@@ -38,9 +38,28 @@ class Place:
     water_type: WaterType | None = None
     areas: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
-    discharge: Discharge = ""
+    discharge: Discharge | None = None
     target: WaterClass | None = None
     zone: Zone | None = None
+
+    @classmethod
+    def of(cls, site: Site, source: Source | None = None) -> Place:
+        """The place that a site is; `source` is the enterprise whose outlet it is.
+
+        Of a site's `target`, water sites name a water class and air stations the class of their zone; a text that is
+        neither is not known.
+        """
+        of_air = site.type == "air-station"
+        return cls(
+            site_type=site.type,
+            district=site.district,
+            water_type=site.water_type or ("lake" if site.type == "lake-point" else None),  # reservoirs have the same rows
+            areas=site.areas,
+            categories=source.categories if source is not None else (),
+            discharge=site.discharge,
+            target=None if of_air else water_class_named(site.target),
+            zone=zone_named(site.target) if of_air else None,
+        )
 
 
 def water_class_named(text: str) -> WaterClass | None:

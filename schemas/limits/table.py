@@ -23,7 +23,8 @@ from types import MappingProxyType
 from typing import Literal, cast, get_args
 
 from schemas.errors import SharingError
-from schemas.limits.place import Discharge, WaterClass, Zone
+from schemas.limits.place import WaterClass, Zone
+from schemas.records.site import Discharge
 from schemas.rounding import decimals_of
 from schemas.tables import Row, Table, TableError, shipped
 from schemas.times import to_millis
@@ -66,7 +67,7 @@ class Limit:
     districts: tuple[str, ...]
     areas: tuple[str, ...]
     categories: tuple[str, ...]
-    discharge: Discharge
+    discharge: Discharge | None
     classed: tuple[str, ...]
     since: int
     until: int
@@ -158,7 +159,7 @@ def _read(row: Row, number: int) -> Limit:
         districts=_several(row["districts"]),
         areas=_several(row["areas"]),
         categories=_several(row["categories"]),
-        discharge=cast("Discharge", _one_of(Discharge, row["discharge"])),
+        discharge=cast("Discharge | None", _one_of(Discharge, row["discharge"]) if row["discharge"] else None),
         classed=_several(row["classed"]),
         since=_beijing_midnight(row["from"]) if row["from"] else _ALWAYS,
         until=_beijing_midnight(row["until"]) if row["until"] else _FOR_EVER,
