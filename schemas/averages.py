@@ -65,12 +65,12 @@ def average(values: Sequence[Measured], treatment: Treatment = "half", decimals:
     below, above = _having(values, "<"), _having(values, ">")
     taken = [_counted(one, treatment) for one in values if treatment != "excluded" or one.q != "<"]
     places = decimals if decimals is not None else max(decimals_of(one.value) for one in values)
-    q: Qualifier = ">" if above else ""
-    mean = rounded(sum(taken, Fraction(0)) / len(taken), places) if taken else None
+    if not taken:
+        return Average(None, "", treatment, len(values), 0, below, above)
     if below == len(values):
-        q = "<"
-        mean = max(one.value for one in values) if treatment != "excluded" else None
-    return Average(mean, q, treatment, len(values), len(taken), below, above)
+        return Average(max(one.value for one in values), "<", treatment, len(values), len(taken), below, above)
+    mean = rounded(sum(taken, Fraction(0)) / len(taken), places)
+    return Average(mean, ">" if above else "", treatment, len(values), len(taken), below, above)
 
 
 def _counted(one: Measured, treatment: Treatment) -> Fraction:

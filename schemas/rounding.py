@@ -27,6 +27,8 @@ def rounded(value: Decimal | Fraction, decimals: int) -> Decimal:
     """
     if not -MAX_DECIMALS <= decimals <= MAX_DECIMALS:
         raise RuntimeError(f"rounding to {decimals} decimals")
+    if isinstance(value, Decimal) and not value.is_finite():
+        raise RecordError("the value is not a number that can be rounded", code="record.value-invalid")
     try:
         if isinstance(value, Fraction):
             units = Decimal(round(value * Fraction(10) ** decimals))

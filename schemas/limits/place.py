@@ -53,7 +53,7 @@ class Place:
         return cls(
             site_type=site.type,
             district=site.district,
-            water_type=site.water_type or ("lake" if site.type == "lake-point" else None),  # reservoirs have the same rows
+            water_type=site.water_type or ("lake" if site.type == "lake-point" else None),  # as reservoirs are limited
             areas=site.areas,
             categories=source.categories if source is not None else (),
             discharge=site.discharge,
