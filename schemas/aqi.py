@@ -18,28 +18,41 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from fractions import Fraction
-from functools import cache
-from itertools import pairwise
 from math import ceil
+from typing import ClassVar
 
+from schemas.breakpoints import (
+    CO,
+    DAY,
+    EIGHT_HOURS,
+    HOUR,
+    NO2,
+    O3,
+    PARTICLES,
+    PM10,
+    PM25,
+    POLLUTANTS,
+    SO2,
+    TOP,
+    Edition,
+    Series,
+    read_editions,
+)
 from schemas.errors import RecordError
 from schemas.rounding import rounded
-from schemas.tables import Row, Table, TableError, shipped
-from schemas.times import to_millis
+from schemas.tables import Table
 from schemas.units import convert
 
-SO2, NO2, CO, O3, PM10, PM25 = "a21026", "a21004", "a21005", "a05024", "a34002", "a34004"
-HOUR, EIGHT_HOURS, DAY = "PT1H", "PT8H", "P1D"
+__all__ = [
+    "CO", "DAY", "EIGHT_HOURS", "HOUR", "NO2", "O3", "PM10", "PM25", "SO2",
+    "AirIndices", "Concentration", "Index", "Means", "category",
+]  # fmt: skip
 
-_POLLUTANTS = (SO2, NO2, CO, O3, PM10, PM25)
-_PARTICLES = (PM10, PM25)
 _CO_DECIMALS = 1
-_TOP = 500
 _PRIMARY_ABOVE = 50
 _OVER_LIMIT_ABOVE = 100
-_FOR_EVER = 2**63 - 1  # ms
 _CATEGORIES = (  # HJ 633, both editions: the largest index of each
     (50, "优", "excellent"),
     (100, "良", "good"),
@@ -82,61 +95,18 @@ class Index:
     table: str
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """A straight piece between two breakpoints, in the unit of its series."""
-
-    c_lo: Decimal
-    c_hi: Decimal
-    iaqi_lo: int
-    iaqi_hi: int
-
-
-@dataclass(frozen=True, slots=True)
-class Series:
-    """The segments of one pollutant and averaging period, lowest first."""
-
-    unit: str
-    segments: tuple[Segment, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Exceptions:
-    """Where an edition leaves its tables. None: the other mean of the pollutant gives the index (see the module)."""
-
-    so2_hour_above_top: int | None
-    o3_eight_hours_above_top: int | None
-    names_over_limit: bool
-
-
-_EXCEPTIONS = {
-    "HJ 633-2012": Exceptions(None, None, names_over_limit=True),
-    "HJ 633-2026": Exceptions(200, 300, names_over_limit=False),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Edition:
-    """One edition of HJ 633, deciding from `since` until before `until` (ms UTC)."""
-
-    name: str
-    since: int
-    until: int
-    series: Mapping[tuple[str, str], Series]
-    exceptions: Exceptions
-
-
 class AirIndices:
     """Both editions, by one version of the table of breakpoints.
 
     Raises:
-        TableError: `table.malformed`: an edition without rules, or breakpoints that do not follow each other.
+        TableError: as `breakpoints.read_editions`.
     """
 
+    table: ClassVar[str] = "aqi"
+
     def __init__(self, table: Table) -> None:
-        self.table = table
-        names = dict.fromkeys(row["edition"] for row in table.rows)
-        self.editions = tuple(_edition(name, table.rows) for name in names)
+        self.reference = table.reference
+        self.editions = read_editions(table)
 
     def edition(self, at: int) -> Edition:
         """The edition that holds at `at` (ms UTC).
@@ -159,7 +129,7 @@ class AirIndices:
                 `record.unit-mismatch`.
             UnresolvedError: a unit is not known.
         """
-        return self._index(means, dict.fromkeys(_POLLUTANTS, HOUR), self.edition(at))
+        return self._index(means, dict.fromkeys(POLLUTANTS, HOUR), self.edition(at))
 
     def daily(self, means: Means, at: int) -> Index:
         """The index of the day that begins at `at` (ms UTC), by 24-hour means and the largest eight-hour mean of ozone.
@@ -167,7 +137,7 @@ class AirIndices:
         Of 2012, an eight-hour mean above 800 needs the day's largest one-hour mean of ozone beside it. Raises as
         `hourly` does.
         """
-        return self._index(means, dict.fromkeys(_POLLUTANTS, DAY) | {O3: EIGHT_HOURS}, self.edition(at))
+        return self._index(means, dict.fromkeys(POLLUTANTS, DAY) | {O3: EIGHT_HOURS}, self.edition(at))
 
     def _index(self, means: Means, periods: Mapping[str, str], edition: Edition) -> Index:
         found = {code: _individual(edition, code, period, means) for code, period in periods.items()}
@@ -185,14 +155,8 @@ class AirIndices:
             missing=tuple(code for code in periods if code not in individual),
             beyond=tuple(code for code, one in found.items() if one.beyond),
             edition=edition.name,
-            table=self.table.reference,
+            table=self.reference,
         )
-
-
-@cache
-def shipped_indices() -> AirIndices:
-    """The indices by the table this package ships."""
-    return AirIndices(shipped("aqi"))
 
 
 def category(aqi: int) -> tuple[str, str]:
@@ -208,15 +172,15 @@ class _Individual:
 
 def _individual(edition: Edition, code: str, period: str, means: Means) -> _Individual:
     """The index of one pollutant, with the exceptions of the edition."""
-    series = edition.series[code, DAY if code in _PARTICLES else period]
+    series = edition.series[code, DAY if code in PARTICLES else period]
     concentration = _rounded(means.get((code, period)), code, series)
     if concentration is None:
         return _Individual(None)
     last = series.segments[-1]
     if concentration <= last.c_hi:
         return _Individual(_on(series, concentration))
-    if last.iaqi_hi == _TOP:
-        return _Individual(_TOP, beyond=True)
+    if last.iaqi_hi == TOP:
+        return _Individual(TOP, beyond=True)
     fixed, instead = _above_top(edition, code)
     if fixed is not None:
         return _Individual(fixed, beyond=True)
@@ -244,33 +208,3 @@ def _on(series: Series, concentration: Decimal) -> int:
     segment = next(one for one in series.segments if concentration <= one.c_hi)
     share = Fraction(concentration - segment.c_lo) / Fraction(segment.c_hi - segment.c_lo)
     return ceil((segment.iaqi_hi - segment.iaqi_lo) * share + segment.iaqi_lo)
-
-
-def _edition(name: str, rows: tuple[Row, ...]) -> Edition:
-    if name not in _EXCEPTIONS:
-        raise TableError(f"the exceptions of {name[:40]!r} are not known")
-    mine = [row for row in rows if row["edition"] == name]
-    series = {key: _series(key, mine) for key in dict.fromkeys((row["factor"], row["period"]) for row in mine)}
-    needed = [*((code, DAY) for code in _POLLUTANTS if code != O3), (O3, EIGHT_HOURS), (O3, HOUR), (SO2, HOUR)]
-    if lacking := [key for key in [*needed, (NO2, HOUR), (CO, HOUR)] if key not in series]:
-        raise TableError(f"{name} has no breakpoints for {lacking[0][0]} over {lacking[0][1]}")
-    since, until = mine[0]["since"], mine[0]["until"]
-    end = to_millis(f"{until}T00:00:00+08:00") if until else _FOR_EVER
-    return Edition(name, to_millis(f"{since}T00:00:00+08:00"), end, series, _EXCEPTIONS[name])
-
-
-def _series(key: tuple[str, str], rows: list[Row]) -> Series:
-    mine = [row for row in rows if (row["factor"], row["period"]) == key]
-    segments = tuple(_segment(row) for row in mine)
-    follow = all(a.c_hi == b.c_lo and a.iaqi_hi == b.iaqi_lo for a, b in pairwise(segments))
-    rise = all(one.c_lo < one.c_hi and one.iaqi_lo < one.iaqi_hi for one in segments)
-    if segments[0].c_lo != 0 or segments[0].iaqi_lo != 0 or not follow or not rise:
-        raise TableError(f"the breakpoints of {key[0]} over {key[1]} do not follow each other from 0")
-    return Series(mine[0]["unit"], segments)
-
-
-def _segment(row: Row) -> Segment:
-    try:
-        return Segment(Decimal(row["c_lo"]), Decimal(row["c_hi"]), int(row["iaqi_lo"]), int(row["iaqi_hi"]))
-    except (InvalidOperation, ValueError):
-        raise TableError(f"a breakpoint of {row['factor'][:20]} is no number") from None

@@ -18,9 +18,10 @@ from typing import Literal
 from schemas.errors import RecordError
 from schemas.limits.judge import Qualifier, keeps
 from schemas.limits.place import CLASS_ZH, CLASSES, WaterClass
-from schemas.limits.table import Limit, Limits, shipped_limits
+from schemas.limits.table import Limit, Limits
 from schemas.records.site import WaterType
 from schemas.rounding import rounded
+from schemas.tables import shipped_tables
 from schemas.units import convert
 
 Class = Literal["I", "II", "III", "IV", "V", "worse-than-V"]
@@ -82,7 +83,7 @@ def classify(
     Raises:
         RecordError: `class.no-factor`: none of them takes part in a class there; or as `units.convert` does.
     """
-    limits = limits or shipped_limits()
+    limits = limits or shipped_tables()[Limits]
     found: list[FactorClass] = []
     left_out: list[str] = []
     standards: dict[str, None] = {}
@@ -103,7 +104,7 @@ def classify(
         factors=tuple(found),
         left_out=tuple(left_out),
         standard=", ".join(standards),
-        table=limits.table.reference,
+        table=limits.reference,
     )
 
 

@@ -16,7 +16,7 @@ from schemas.limits.explain import Considered, Explanation, explain
 from schemas.limits.judge import Outcome, Verdict, judge
 from schemas.limits.place import Place, water_class_named, zone_named
 from schemas.limits.sentences import Sentence, described
-from schemas.limits.table import Limit, Limits, shipped_limits
+from schemas.limits.table import Limit, Limits
 
 __all__ = [
     "Considered",
@@ -30,7 +30,6 @@ __all__ = [
     "described",
     "explain",
     "judge",
-    "shipped_limits",
     "water_class_named",
     "zone_named",
 ]

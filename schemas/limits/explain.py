@@ -16,7 +16,8 @@ from decimal import Decimal
 from schemas.limits.conditions import why_not
 from schemas.limits.place import Place
 from schemas.limits.sentences import AREAS, CATEGORIES, DISCHARGES, SITES, WATERS, Sentence, described, said
-from schemas.limits.table import Limit, Limits, shipped_limits
+from schemas.limits.table import Limit, Limits
+from schemas.tables import shipped_tables
 from schemas.units import unit
 
 
@@ -32,8 +33,8 @@ class Considered:
 class Explanation:
     """Which limit applies; None where none does, for which `why` says so.
 
-    `confirmed` is the first limit in the order that is not `unconfirmed`, where the one that applies is. `others` are
-    in the order of the table. `table` is the version that decided (`limits@1`).
+    `confirmed` is the first limit in the order that is not `unconfirmed`. `others` are first those that would apply as
+    well, in their order, then the rest in the order of the table. `table` is the version that decided (`limits@1`).
     """
 
     place: Place
@@ -53,7 +54,7 @@ def explain(place: Place, factor: str, at: int, period: str = "", limits: Limits
     `period` is the averaging period of the value as observations name it (`PT1H`, `P1D`); limits of surface water and
     of discharges hold for values of any period.
     """
-    limits = limits or shipped_limits()
+    limits = limits or shipped_tables()[Limits]
     apply: list[Limit] = []
     others: list[Considered] = []
     for limit in limits.of(factor):
@@ -62,24 +63,24 @@ def explain(place: Place, factor: str, at: int, period: str = "", limits: Limits
             apply.append(limit)
         else:
             others.append(Considered(limit, reason))
-    apply.sort(key=_order)
-    others += [Considered(limit, _why_behind(limit, apply[0])) for limit in apply[1:]]
+    apply.sort(key=_order)  # where two are equal in all of it, the table's order decides
     first = apply[0] if apply else None
+    others = [Considered(limit, _why_behind(limit, apply[0])) for limit in apply[1:]] + others
     return Explanation(
         place=place,
         factor=factor,
         at=at,
         period=period,
         limit=first,
-        confirmed=next((one for one in apply if one.confidence != "unconfirmed"), None) if first else None,
+        confirmed=next((one for one in apply if one.confidence != "unconfirmed"), None),
         why=_why(first, place) if first else _why_none(others),
-        others=tuple(sorted(others, key=lambda one: one.limit.order)),
-        table=limits.table.reference,
+        others=tuple(others),
+        table=limits.reference,
     )
 
 
-def _order(limit: Limit) -> tuple[bool, bool, int, Decimal, int]:
-    return limit.kind != "limit", limit.level != "local", -_conditions(limit), _looseness(limit), limit.order
+def _order(limit: Limit) -> tuple[bool, bool, int, Decimal]:
+    return limit.kind != "limit", limit.level != "local", -_conditions(limit), _looseness(limit)
 
 
 def _conditions(limit: Limit) -> int:

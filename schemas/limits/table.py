@@ -15,18 +15,15 @@ the antimony limits of Shanghai and Zhejiang.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from functools import cache
-from types import MappingProxyType
-from typing import Literal, cast, get_args
+from typing import ClassVar, Literal, cast, get_args
 
 from schemas.errors import SharingError
 from schemas.limits.place import WaterClass, Zone
 from schemas.records.site import Discharge
 from schemas.rounding import decimals_of
-from schemas.tables import Row, Table, TableError, shipped
+from schemas.tables import FIRST_ROW, Row, Table, TableError, faulty_rows, read_each
 from schemas.times import to_millis
 from schemas.units import unit
 
@@ -76,7 +73,6 @@ class Limit:
     confidence: Confidence
     source: str
     note: str
-    order: int
 
     @property
     def bound(self) -> str:
@@ -87,24 +83,35 @@ class Limit:
         return f"≤ {self.high}{shown}" if self.direction == "<=" else f"≥ {self.low}{shown}"
 
 
+_COLUMNS = (
+    "id", "level", "kind", "standard", "clause_zh", "clause_en", "factor", "direction", "low", "high", "unit", "class",
+    "zone", "period", "site_types", "water_types", "districts", "areas", "categories", "discharge", "classed", "from",
+    "until", "compare", "decimals", "confidence", "source", "note",
+)  # fmt: skip
+
+
 class Limits:
     """Every row of one version of the table, by factor and in the order of the table.
 
     Raises:
-        TableError: `table.malformed`: a row cannot be used.
+        TableError: a row is malformed, or stands twice.
     """
 
+    table: ClassVar[str] = "limits"
+
     def __init__(self, table: Table) -> None:
-        self.table = table
-        rows: dict[str, list[Limit]] = {}
+        self.reference = table.reference
+        rows: dict[str, tuple[Limit, ...]] = {}
+        faults: list[tuple[int, str]] = []
         seen: set[str] = set()
-        for number, row in enumerate(table.rows, start=1):
-            limit = _limit(row, number)
+        for number, limit in enumerate(read_each(table, _COLUMNS, _limit), FIRST_ROW):
             if limit.id in seen:
-                raise TableError(f"{limit.id!r} stands twice", pointers=[f"row {number}"])
+                faults.append((number, f"{limit.id!r} stands twice"))
             seen.add(limit.id)
-            rows.setdefault(limit.factor, []).append(limit)
-        self._rows: Mapping[str, tuple[Limit, ...]] = MappingProxyType({key: tuple(rows[key]) for key in rows})
+            rows[limit.factor] = (*rows.get(limit.factor, ()), limit)
+        if faults:
+            raise faulty_rows(table.name, faults)
+        self._rows = rows
 
     def of(self, factor: str) -> tuple[Limit, ...]:
         """Every limit of this factor code, whatever its place and date; empty where the table has none."""
@@ -119,24 +126,20 @@ class Limits:
         return tuple(dict.fromkeys(limit.period for limit in self.of(factor)))
 
 
-@cache
-def shipped_limits() -> Limits:
-    """The limits this package ships."""
-    return Limits(shipped("limits"))
-
-
-def _limit(row: Row, number: int) -> Limit:
+def _limit(row: Row) -> Limit:
     try:
-        limit = _read(row, number)
-    except (KeyError, ValueError, InvalidOperation, SharingError) as problem:
-        raise TableError(f"the row cannot be read: {problem}", pointers=[f"row {number}"]) from None
+        limit = _read(row)
+    except (ValueError, InvalidOperation, SharingError) as problem:
+        raise TableError(f"it cannot be read: {problem}") from None
     wanted = {"<=": (False, True), ">=": (True, False), "range": (True, True)}[limit.direction]
-    if (limit.low is not None, limit.high is not None) != wanted or not limit.source:
-        raise TableError("a bound or the source is missing, or there is one too many", pointers=[f"row {number}"])
+    if (limit.low is not None, limit.high is not None) != wanted:
+        raise TableError(f"the bounds do not fit {limit.direction!r}")
+    if not limit.source:
+        raise TableError("it has no source")
     return limit
 
 
-def _read(row: Row, number: int) -> Limit:
+def _read(row: Row) -> Limit:
     low, high = _number(row["low"]), _number(row["high"])
     written = [decimals_of(bound) for bound in (low, high) if bound is not None]
     return Limit(
@@ -168,7 +171,6 @@ def _read(row: Row, number: int) -> Limit:
         confidence=cast("Confidence", _one_of(Confidence, row["confidence"])),
         source=row["source"],
         note=row["note"],
-        order=number,
     )
 
 

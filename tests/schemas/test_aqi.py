@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from schemas.air_means import day_mean, eight_hour_mean, hour_counts, year_mean
-from schemas.aqi import CO, DAY, EIGHT_HOURS, HOUR, NO2, O3, PM10, PM25, SO2, AirIndices, Concentration, shipped_indices
+from schemas.aqi import CO, DAY, EIGHT_HOURS, HOUR, NO2, O3, PM10, PM25, SO2, AirIndices, Concentration
 from schemas.errors import RecordError
-from schemas.tables import Table, TableError, shipped
+from schemas.tables import Table, TableError, shipped, shipped_tables
 from schemas.times import to_millis
 
 IN_2025 = to_millis("2025-06-01T00:00:00+08:00")
@@ -29,7 +29,7 @@ def means(period: str, **values: str) -> dict[tuple[str, str], Concentration | N
 
 
 def hourly(at: int, **values: str):
-    return shipped_indices().hourly(means(HOUR, **values), at)
+    return shipped_tables()[AirIndices].hourly(means(HOUR, **values), at)
 
 
 @pytest.mark.parametrize(
@@ -71,15 +71,15 @@ def test_an_hour_of_sulphur_dioxide_above_800_is_200_by_2026_and_by_2012_the_day
     assert hourly(IN_2026, so2="801").beyond == (SO2,)
     alone = hourly(IN_2025, so2="801", no2="40")
     assert (SO2 in alone.individual, alone.missing, alone.beyond) == (False, (SO2, CO, O3, PM10, PM25), (SO2,))
-    with_day = shipped_indices().hourly(means(HOUR, so2="801") | means(DAY, so2="475"), IN_2025)
+    with_day = shipped_tables()[AirIndices].hourly(means(HOUR, so2="801") | means(DAY, so2="475"), IN_2025)
     assert with_day.individual[SO2] == 150
 
 
 def test_eight_hours_of_ozone_above_800_are_300_by_2026_and_by_2012_the_hour_counts():
     day = means(EIGHT_HOURS, o3="801")
-    assert shipped_indices().daily(day, IN_2026).individual[O3] == 300
-    assert O3 in shipped_indices().daily(day, IN_2025).missing
-    assert shipped_indices().daily(day | means(HOUR, o3="1000"), IN_2025).individual[O3] == 400
+    assert shipped_tables()[AirIndices].daily(day, IN_2026).individual[O3] == 300
+    assert O3 in shipped_tables()[AirIndices].daily(day, IN_2025).missing
+    assert shipped_tables()[AirIndices].daily(day | means(HOUR, o3="1000"), IN_2025).individual[O3] == 400
 
 
 def test_an_index_beyond_the_last_breakpoint_is_500_and_named():
@@ -89,7 +89,7 @@ def test_an_index_beyond_the_last_breakpoint_is_500_and_named():
 
 def test_a_day_takes_day_means_and_the_eight_hours_of_ozone_alone():
     day = means(DAY, so2="150", no2="40", co="2", pm10="50", pm25="35") | means(EIGHT_HOURS, o3="100")
-    found = shipped_indices().daily(day | means(HOUR, pm25="400"), IN_2026)
+    found = shipped_tables()[AirIndices].daily(day | means(HOUR, pm25="400"), IN_2026)
     assert found.individual == {SO2: 100, NO2: 50, CO: 50, O3: 50, PM10: 50, PM25: 50}
     assert (found.aqi, found.primary, found.missing) == (100, (SO2,), ())
 
@@ -116,15 +116,15 @@ def test_the_index_has_its_category(aqi, name):
 def test_pollutants_without_a_value_are_named_and_nothing_measured_is_no_index():
     found = hourly(IN_2026, pm25="30")
     assert found.missing == (SO2, NO2, CO, O3, PM10)
-    nothing = shipped_indices().hourly({(PM25, HOUR): None}, IN_2026)
+    nothing = shipped_tables()[AirIndices].hourly({(PM25, HOUR): None}, IN_2026)
     assert (nothing.aqi, nothing.category_zh, nothing.primary) == (None, "", ())
 
 
 def test_units_are_converted_and_never_assumed():
     in_micrograms = {(CO, HOUR): Concentration(Decimal(5000), "ug/m3")}
-    assert shipped_indices().hourly(in_micrograms, IN_2026).aqi == 50
+    assert shipped_tables()[AirIndices].hourly(in_micrograms, IN_2026).aqi == 50
     with pytest.raises(RecordError) as caught:
-        shipped_indices().hourly({(O3, HOUR): Concentration(Decimal(50), "[ppb]")}, IN_2026)
+        shipped_tables()[AirIndices].hourly({(O3, HOUR): Concentration(Decimal(50), "[ppb]")}, IN_2026)
     assert caught.value.code == "record.unit-mismatch"
 
 
@@ -135,7 +135,7 @@ def test_a_negative_concentration_is_refused():
 
 
 def test_sulphur_dioxide_of_a_day_has_breakpoints_of_its_own():
-    for edition in shipped_indices().editions:
+    for edition in shipped_tables()[AirIndices].editions:
         upper = {period: [str(one.c_hi) for one in edition.series[SO2, period].segments] for period in (HOUR, DAY)}
         assert upper[DAY][:4] == ["50", "150", "475", "800"]
         assert upper[HOUR] == ["150", "500", "650", "800"]
@@ -149,12 +149,17 @@ def test_a_table_whose_breakpoints_do_not_follow_each_other_is_refused(dropped):
         AirIndices(Table("aqi", 2, 0, "li", "wang", tuple(rows)))
 
 
-def test_a_table_with_an_edition_without_rules_or_a_pollutant_too_few_is_refused():
+def test_a_table_by_which_some_index_could_not_be_computed_is_refused():
     rows = shipped("aqi").rows
     for changed in (
         tuple({**row, "edition": "HJ 633-2099"} for row in rows),
         tuple(row for row in rows if row["factor"] != PM25),
         ({**rows[0], "c_hi": "fifty"}, *rows[1:]),
+        ({**rows[0], "c_hi": "NaN"}, *rows[1:]),
+        ({**rows[0], "unit": "buckets"}, *rows[1:]),
+        ({**rows[0], "since": "2015-01-01"}, *rows[1:]),
+        (*rows, {**rows[0], "factor": "a34001"}),
+        tuple(row for row in rows if row["iaqi_hi"] != "500"),
     ):
         with pytest.raises(TableError):
             AirIndices(Table("aqi", 2, 0, "li", "wang", changed))
@@ -221,7 +226,7 @@ def test_indices_and_primary_pollutants_of_the_national_network_are_ours(shared,
     rows = same = primaries = same_primaries = 0
     for row, values in published(shared / "testdata/real/air_hourly_cnemc_districts.csv", CNEMC, "aqi"):
         label = row["timepoint"]
-        found = shipped_indices().hourly(values, to_millis(f"{label[:13]}:{label[13:]}:00+08:00") - AN_HOUR)
+        found = shipped_tables()[AirIndices].hourly(values, to_millis(f"{label[:13]}:{label[13:]}:00+08:00") - AN_HOUR)
         rows += 1
         same += found.aqi == int(row["aqi"])
         if row["primarypollutant"] not in ("", "NA"):
@@ -240,7 +245,7 @@ def test_the_national_network_changed_edition_with_the_hour_that_began_on_the_fi
     for row, values in published(shared / "testdata/real/air_hourly_cnemc_four_cities.csv", CNEMC, "aqi"):
         if first <= row["timepoint"] <= last:
             for at in (IN_2025, IN_2026):
-                found = shipped_indices().hourly(values, at)
+                found = shipped_tables()[AirIndices].hourly(values, at)
                 counts[found.edition] += found.aqi == int(row["aqi"])
     assert counts["HJ 633-2012"] > 800
     assert counts["HJ 633-2026"] < counts["HJ 633-2012"] * 0.95
@@ -249,7 +254,7 @@ def test_the_national_network_changed_edition_with_the_hour_that_began_on_the_fi
 def test_indices_of_the_provincial_network_are_ours_without_exception(shared):
     rows = 0
     for row, values in published(shared / "testdata/real/air_hourly_zjemc_jiashan.csv", ZJEMC, "AQI"):
-        found = shipped_indices().hourly(values, to_millis(f"{row['time'][:10]}T00:00:00+08:00"))
+        found = shipped_tables()[AirIndices].hourly(values, to_millis(f"{row['time'][:10]}T00:00:00+08:00"))
         assert found.aqi == int(row["AQI"]), row
         rows += 1
     assert rows > 2_500

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from schemas.errors import RecordError, UnresolvedError
 from schemas.factors import factor, known
-from schemas.limits import Limits, Place, Verdict, explain, judge, shipped_limits, water_class_named, zone_named
+from schemas.limits import Limits, Place, Verdict, explain, judge, water_class_named, zone_named
 from schemas.limits.table import Limit
 from schemas.records.parts import Name
 from schemas.records.site import Site
 from schemas.records.source import Source
-from schemas.tables import Table, TableError, shipped
+from schemas.tables import Table, TableError, shipped, shipped_tables
 from schemas.times import to_millis
 from schemas.units import convert
 
@@ -50,7 +50,7 @@ def judged(value: str, q: str, unit: str, limit: Limit, *, valid: bool = True) -
 
 
 def test_every_limit_names_its_source_a_known_factor_and_a_unit_that_the_factor_can_have():
-    limits = shipped_limits()
+    limits = shipped_tables()[Limits]
     for code in limits.factors():
         assert known(code)
         usual = factor(code).unit
@@ -60,7 +60,7 @@ def test_every_limit_names_its_source_a_known_factor_and_a_unit_that_the_factor_
 
 
 def test_classes_never_get_stricter_from_one_to_five():
-    limits = shipped_limits()
+    limits = shipped_tables()[Limits]
     for code in limits.factors():
         for water in ("river", "lake"):
             rows = [one for one in limits.of(code) if one.water_class and water in (one.water_types or (water,))]
@@ -72,7 +72,12 @@ def test_classes_never_get_stricter_from_one_to_five():
 
 
 def test_local_rows_that_rest_on_secondary_sources_are_marked():
-    local = [one for code in shipped_limits().factors() for one in shipped_limits().of(code) if one.level == "local"]
+    local = [
+        one
+        for code in shipped_tables()[Limits].factors()
+        for one in shipped_tables()[Limits].of(code)
+        if one.level == "local"
+    ]
     assert {(one.standard, str(one.high), one.confidence) for one in local} == {
         ("DB32/3432-2018", "0.08", "unconfirmed"),
         ("DB32/3432-2018", "0.05", "unconfirmed"),
@@ -101,7 +106,7 @@ def test_a_table_with_a_row_that_decides_nothing_is_refused_with_the_row(change)
     Limits(Table("limits", 2, 0, "li", "wang", (good,)))
     with pytest.raises(TableError) as caught:
         Limits(Table("limits", 2, 0, "li", "wang", (good | change,)))
-    assert caught.value.pointers == ("row 1",)
+    assert caught.value.pointers == ("row 2",)
 
 
 def test_a_limit_that_stands_twice_is_refused():
@@ -159,7 +164,7 @@ def test_where_and_before_no_standard_limits_antimony_nothing_applies(place, at)
     found = explain(place, ANTIMONY, at)
     assert found.limit is None
     assert found.why.en == "No limit and no reference value applies."
-    assert len(found.others) == len(shipped_limits().of(ANTIMONY))
+    assert len(found.others) == len(shipped_tables()[Limits].of(ANTIMONY))
 
 
 def test_an_unconfirmed_limit_says_so_and_names_the_confirmed_one_behind_it():
@@ -175,7 +180,7 @@ def test_every_other_limit_of_the_factor_is_named_once_with_its_reason():
     found = explain(replace(DYEING, areas=("taihu",)), ANTIMONY, NOW)
     assert found.limit is not None
     named = {one.limit.id for one in found.others} | {found.limit.id}
-    assert named == {one.id for one in shipped_limits().of(ANTIMONY)}
+    assert named == {one.id for one in shipped_tables()[Limits].of(ANTIMONY)}
     reasons = {one.limit.id: one.reason for one in found.others}
     assert reasons["gb4287-w20004"].zh == "地方标准优先于国家标准。"
     assert "discharge" in reasons["db32-3432-special-w20004"].en or "special" in reasons["db32-3432-special-w20004"].en
