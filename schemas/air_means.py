@@ -13,7 +13,7 @@ from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 
-from schemas.rounding import rounded
+from schemas.rounding import exact, rounded
 
 HOURS_OF_A_DAY = 20  # of 24
 HOURS_OF_EIGHT = 6  # of 8, of ozone
@@ -62,7 +62,7 @@ def year_mean(days: Mapping[date, Decimal | None], year: int, decimals: int = 0)
 
 
 def _mean(values: Sequence[Decimal | None], needed: int, decimals: int) -> Mean:
-    there = [Fraction(value) for value in values if value is not None]
+    there = [exact(value) for value in values if value is not None]
     if len(there) < needed:
         return Mean(None, len(there), needed)
     return Mean(rounded(sum(there, Fraction(0)) / len(there), decimals), len(there), needed)

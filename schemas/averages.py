@@ -17,11 +17,10 @@ from fractions import Fraction
 from typing import Literal
 
 from schemas.errors import RecordError
-from schemas.rounding import decimals_of, rounded
+from schemas.rounding import decimals_of, exact, rounded
 
 Treatment = Literal["half", "zero", "limit", "excluded"]
 Qualifier = Literal["", "<", ">"]
-MAX_EXPONENT = 50  # powers of ten; what is larger measures nothing, and would fill the memory as a fraction
 _SHARE = {"half": Fraction(1, 2), "zero": Fraction(0), "limit": Fraction(1)}
 
 
@@ -60,10 +59,8 @@ def average(values: Sequence[Measured], treatment: Treatment = "half", decimals:
     """
     if not values:
         raise RecordError("there is nothing to average", code="average.empty")
-    if not all(one.value.is_finite() and abs(one.value.adjusted()) <= MAX_EXPONENT for one in values):
-        raise RecordError("a value is not a number that can be averaged", code="record.value-invalid")
     below, above = _having(values, "<"), _having(values, ">")
-    taken = [_counted(one, treatment) for one in values if treatment != "excluded" or one.q != "<"]
+    taken = [share for one in values if (share := _counted(one, treatment)) is not None]
     places = decimals if decimals is not None else max(decimals_of(one.value) for one in values)
     if not taken:
         return Average(None, "", treatment, len(values), 0, below, above)
@@ -73,8 +70,12 @@ def average(values: Sequence[Measured], treatment: Treatment = "half", decimals:
     return Average(mean, ">" if above else "", treatment, len(values), len(taken), below, above)
 
 
-def _counted(one: Measured, treatment: Treatment) -> Fraction:
-    return Fraction(one.value) * (_SHARE[treatment] if one.q == "<" else 1)
+def _counted(one: Measured, treatment: Treatment) -> Fraction | None:
+    """What a value adds to the sum; None where it is left out."""
+    value = exact(one.value)
+    if one.q != "<":
+        return value
+    return None if treatment == "excluded" else value * _SHARE[treatment]
 
 
 def _having(values: Sequence[Measured], q: Qualifier) -> int:

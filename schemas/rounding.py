@@ -12,7 +12,7 @@ from fractions import Fraction
 
 from schemas.errors import RecordError
 
-MAX_DECIMALS = 50
+MAX_DECIMALS = 50  # and powers of ten: what is larger measures nothing, and would fill the memory as a fraction
 _ROUNDING = Context(prec=200, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation])
 _EXACT = Context(prec=200, traps=[InvalidOperation, Inexact])
 
@@ -36,6 +36,17 @@ def rounded(value: Decimal | Fraction, decimals: int) -> Decimal:
         return _plain(value.quantize(Decimal(1).scaleb(-decimals), context=_ROUNDING))
     except DecimalException:
         raise RecordError("the value cannot be rounded", code="record.value-invalid") from None
+
+
+def exact(value: Decimal) -> Fraction:
+    """`value` as a fraction, in which sums and quotients lose nothing.
+
+    Raises:
+        RecordError: `record.value-invalid`: it is no finite number, or of no size that anything measured has.
+    """
+    if not value.is_finite() or abs(value.adjusted()) > MAX_DECIMALS:
+        raise RecordError("the value is not a number that can be reckoned with", code="record.value-invalid")
+    return Fraction(value)
 
 
 def decimals_of(value: Decimal) -> int:

@@ -72,7 +72,8 @@ class Limit:
     decimals: int
     confidence: Confidence
     source: str
-    note: str
+    note_zh: str
+    note_en: str
 
     @property
     def bound(self) -> str:
@@ -86,7 +87,7 @@ class Limit:
 _COLUMNS = (
     "id", "level", "kind", "standard", "clause_zh", "clause_en", "factor", "direction", "low", "high", "unit", "class",
     "zone", "period", "site_types", "water_types", "districts", "areas", "categories", "discharge", "classed", "from",
-    "until", "compare", "decimals", "confidence", "source", "note",
+    "until", "compare", "decimals", "confidence", "source", "note_zh", "note_en",
 )  # fmt: skip
 
 
@@ -170,7 +171,8 @@ def _read(row: Row) -> Limit:
         decimals=int(row["decimals"]) if row["decimals"] else max(written, default=0),
         confidence=cast("Confidence", _one_of(Confidence, row["confidence"])),
         source=row["source"],
-        note=row["note"],
+        note_zh=row["note_zh"],
+        note_en=row["note_en"],
     )
 
 

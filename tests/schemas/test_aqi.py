@@ -180,6 +180,13 @@ def test_a_day_needs_twenty_hours_and_eight_hours_of_ozone_six():
     assert [hour_counts(minutes) for minutes in (44, 45)] == [False, True]
 
 
+def test_hours_that_are_no_numbers_are_refused():
+    for value in ("NaN", "1E+999999999"):
+        with pytest.raises(RecordError) as caught:
+            day_mean([*hours(23, 23), Decimal(value)])
+        assert caught.value.code == "record.value-invalid"
+
+
 def test_a_year_needs_enough_days_in_all_and_in_each_month():
     days: dict[date, Decimal | None] = {date(2026, 1, 1) + timedelta(number): Decimal(20) for number in range(365)}
     assert year_mean(days, 2026).value == 20
