@@ -230,6 +230,51 @@ def test_the_last_millisecond_before_a_standard_still_belongs_to_the_one_before(
     assert binding(place, FINE_PARTICLES, day("2026-03-01") - 1, "P1D").standard == "GB 3095-2012"
 
 
+def test_at_the_instant_a_row_ends_it_no_longer_applies():
+    found = explain(Place("air-station"), FINE_PARTICLES, day("2026-03-01"), "P1D")
+    reasons = {one.limit.id: one.reason.en for one in found.others}
+    assert reasons["gb3095-2012-a34004-P1D-2"] == "It no longer applies from 2026-03-01 on."
+
+
+GENERAL = next(row for row in shipped("limits").rows if row["id"] == "gb4287-w20004") | {
+    "categories": "",
+    "high": "0.10",
+}
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"kind": "limit", "high": "0.20"}, {"kind": "reference", "level": "local", "categories": "dyeing"}),
+        ({"level": "local", "high": "0.20"}, {"categories": "dyeing", "districts": "32"}),
+        ({"categories": "dyeing", "high": "0.20"}, {}),
+        ({"high": "0.05"}, {}),
+        ({"high": "90", "unit": "ug/L"}, {}),
+    ],
+    ids=[
+        "limit before reference",
+        "local before national",
+        "closer before general",
+        "stricter",
+        "stricter in its unit",
+    ],
+)
+def test_what_goes_first_is_fixed_whatever_else_speaks_for_the_other(first, second):
+    rows = (GENERAL | second | {"id": "second"}, GENERAL | first | {"id": "first"})
+    found = explain(DYEING, ANTIMONY, NOW, limits=Limits(Table("limits", 7, 0, "li", "wang", rows)))
+    assert found.limit is not None
+    assert (found.limit.id, [one.limit.id for one in found.others]) == ("first", ["second"])
+    assert found.table == "limits@7"
+
+
+def test_of_two_lower_bounds_the_higher_goes_first():
+    oxygen = GENERAL | {"factor": "w01009", "direction": ">=", "high": ""}
+    rows = (oxygen | {"id": "lax", "low": "3"}, oxygen | {"id": "strict", "low": "5"})
+    found = explain(DYEING, "w01009", NOW, limits=Limits(Table("limits", 2, 0, "li", "wang", rows)))
+    assert found.limit is not None
+    assert found.limit.id == "strict"
+
+
 def test_an_air_station_without_a_zone_is_in_class_two_and_that_is_said():
     found = explain(Place("air-station"), FINE_PARTICLES, NOW, "P1D")
     assert "zone class 2" in found.why.en
