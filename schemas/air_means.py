@@ -1,4 +1,4 @@
-"""Means of air concentrations, and how many values they need to count: GB 3095-2026 table 4 (2012 has the same).
+"""Means of air concentrations, and how many values they need to count: GB 3095-2026 table 4.
 
 A mean of too few values is not a mean of the day or the year: the answer is then None, with how many there were. None
 among the values is an hour that was not measured or is not valid. The sum is exact; the mean is rounded once, half to

@@ -117,11 +117,10 @@ def _class_of(factor: str, reading: Reading, rows: Sequence[Limit]) -> FactorCla
     """The first class whose limit is surely kept, and the first whose limit is not surely missed."""
     worst: Class = "worse-than-V"
     best: Class | None = None
-    measured = convert(reading.value, reading.unit, rows[0].unit)
     for row in rows:
         if row.water_class is None:
             continue
-        rounds = row.rule == "rounded"
+        measured, rounds = convert(reading.value, reading.unit, row.unit), row.rule == "rounded"
         kept = keeps(rounded(measured, row.decimals) if rounds else measured, reading.q, row, rounded_span=rounds)
         if kept is not False and best is None:
             best = row.water_class

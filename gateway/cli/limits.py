@@ -56,9 +56,12 @@ def _tell(explanation: Explanation, lang: Tongue) -> None:
     say(_in(lang, explanation.why))
     if explanation.limit is not None:
         say(_in(lang, _particulars(explanation.limit)))
-    if explanation.confirmed is not None and explanation.confirmed is not explanation.limit:
-        behind = described(explanation.confirmed)
-        say(_in(lang, Sentence(f"其后经核实的限值：{behind.zh}", f"The first confirmed one behind it: {behind.en}")))
+    if explanation.fallback is not None:
+        behind, (trust_zh, trust_en) = (
+            described(explanation.fallback),
+            said(CONFIDENCES, explanation.fallback.confidence),
+        )
+        say(_in(lang, Sentence(f"其后（{trust_zh}）：{behind.zh}", f"Behind it ({trust_en}): {behind.en}")))
     others = _of_its_period(explanation)
     if others:
         say(_in(lang, Sentence("未采用的：", "Considered as well:")))
@@ -103,7 +106,7 @@ def _explanation(explanation: Explanation) -> dict[str, Any]:
     return {
         "period": explanation.period or None,
         "limit": _limit(explanation.limit),
-        "confirmed": explanation.confirmed.id if explanation.confirmed else None,
+        "fallback": explanation.fallback.id if explanation.fallback else None,
         "why": _both(explanation.why),
         "others": [{"id": one.limit.id, "why_not": _both(one.reason)} for one in _of_its_period(explanation)],
         "table": explanation.table,

@@ -5,11 +5,12 @@ one with more conditions before the more general; then the stricter. Whatever is
 so that whoever reads a judgement can see what it rests on.
 
 An unconfirmed limit is not skipped, since a local limit that does exist would bind; the explanation says so and names
-the confirmed one behind it. What a judgement does with that is for a person.
+what stands behind it. What a judgement does with that is for a person.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -33,8 +34,9 @@ class Considered:
 class Explanation:
     """Which limit applies; None where none does, for which `why` says so.
 
-    `confirmed` is the first limit in the order that is not `unconfirmed`. `others` are first those that would apply as
-    well, in their order, then the rest in the order of the table. `table` is the version that decided (`limits@1`).
+    `fallback` is the first in the order that is not `unconfirmed`, where the one that applies is. `others` are first
+    those that would apply as well, in their order, then the rest in the order of the table. `table` is the version that
+    decided (`limits@1`).
     """
 
     place: Place
@@ -42,7 +44,7 @@ class Explanation:
     at: int
     period: str
     limit: Limit | None
-    confirmed: Limit | None
+    fallback: Limit | None
     why: Sentence
     others: tuple[Considered, ...]
     table: str
@@ -72,11 +74,15 @@ def explain(place: Place, factor: str, at: int, period: str = "", limits: Limits
         at=at,
         period=period,
         limit=first,
-        confirmed=next((one for one in apply if one.confidence != "unconfirmed"), None),
+        fallback=_trusted(apply[1:]) if first and first.confidence == "unconfirmed" else None,
         why=_why(first, place) if first else _why_none(others),
         others=tuple(others),
         table=limits.reference,
     )
+
+
+def _trusted(limits: Sequence[Limit]) -> Limit | None:
+    return next((one for one in limits if one.confidence != "unconfirmed"), None)
 
 
 def _order(limit: Limit) -> tuple[bool, bool, int, Decimal]:

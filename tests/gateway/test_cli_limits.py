@@ -54,7 +54,7 @@ def test_it_says_which_limit_applies_why_and_what_else_was_considered(home):
     assert "DB32/3432-2018: limit ≤ 0.05 mg/L." in done.stdout
     assert "its source is of category textile dyeing" in done.stdout
     assert "This limit is unconfirmed" in done.stdout
-    assert "The first confirmed one behind it: GB 4287-2012, amendment of 2015: limit ≤ 0.10 mg/L." in done.stdout
+    assert "Behind it (confirmed): GB 4287-2012, amendment of 2015: limit ≤ 0.10 mg/L." in done.stdout
     assert "A local limit goes before a national one." in done.stdout
     assert "limits@1" in done.stdout
 

@@ -167,13 +167,14 @@ def test_where_and_before_no_standard_limits_antimony_nothing_applies(place, at)
     assert len(found.others) == len(shipped_tables()[Limits].of(ANTIMONY))
 
 
-def test_an_unconfirmed_limit_says_so_and_names_the_confirmed_one_behind_it():
+def test_an_unconfirmed_limit_says_so_and_names_the_one_behind_it():
     found = explain(replace(DYEING, areas=("taihu",)), ANTIMONY, NOW)
     assert found.limit is not None
-    assert found.confirmed is not None
-    assert (found.limit.confidence, found.confirmed.id) == ("unconfirmed", "gb4287-w20004")
+    assert found.fallback is not None
+    assert (found.limit.confidence, found.fallback.id) == ("unconfirmed", "gb4287-w20004")
     assert "未经核实" in found.why.zh
     assert "unconfirmed" in found.why.en
+    assert explain(DYEING, ANTIMONY, NOW).fallback is None
 
 
 def test_every_other_limit_of_the_factor_is_named_once_with_its_reason():
