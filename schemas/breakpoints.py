@@ -13,6 +13,7 @@ from decimal import Decimal, InvalidOperation
 from itertools import pairwise
 
 from schemas.errors import SharingError
+from schemas.rounding import exact
 from schemas.tables import Row, Table, TableError, read_each
 from schemas.times import to_millis
 from schemas.units import unit
@@ -121,6 +122,8 @@ def _edition(name: str, lines: Iterable[_Line]) -> Edition:
     mine = [line for line in lines if line.edition == name]
     if len({(line.since, line.until) for line in mine}) != 1:
         raise TableError(f"{name} begins or ends on several days")
+    if mine[0].since >= mine[0].until:
+        raise TableError(f"{name} ends before it begins")
     keys = dict.fromkeys(line.key for line in mine)
     if set(keys) != set(_NEEDED):
         odd = min(set(keys) ^ set(_NEEDED))
@@ -142,8 +145,7 @@ def _series(key: tuple[str, str], lines: list[_Line]) -> Series:
 
 def _number(cell: str) -> Decimal:
     value = Decimal(cell)
-    if not value.is_finite():
-        raise ValueError(f"{cell[:20]!r} is not a number")
+    exact(value)  # refuses what is no number, or of no size that anything has
     return value
 
 

@@ -22,7 +22,7 @@ from typing import ClassVar, Literal, cast, get_args
 from schemas.errors import SharingError
 from schemas.limits.place import WaterClass, Zone
 from schemas.records.site import Discharge
-from schemas.rounding import decimals_of
+from schemas.rounding import decimals_of, exact
 from schemas.tables import FIRST_ROW, Row, Table, TableError, faulty_rows, read_each
 from schemas.times import to_millis
 from schemas.units import unit
@@ -35,6 +35,7 @@ Confidence = Literal["confirmed", "single", "unconfirmed"]
 
 _ALWAYS = -(2**63)  # ms; a row without a first day
 _FOR_EVER = 2**63 - 1  # ms; a row without a last day
+_MAX_DECIMALS = 18  # as many as a value can have
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ _COLUMNS = (
 
 
 class Limits:
-    """Every row of one version of the table, by factor and in the order of the table.
+    """Every row of one version of the table: `rows` in its order, and by factor.
 
     Raises:
         TableError: a row is malformed, or stands twice.
@@ -102,25 +103,25 @@ class Limits:
 
     def __init__(self, table: Table) -> None:
         self.reference = table.reference
-        rows: dict[str, tuple[Limit, ...]] = {}
+        self.rows = tuple(read_each(table, _COLUMNS, _limit))
+        self._by_factor: dict[str, tuple[Limit, ...]] = {}
         faults: list[tuple[int, str]] = []
         seen: set[str] = set()
-        for number, limit in enumerate(read_each(table, _COLUMNS, _limit), FIRST_ROW):
+        for number, limit in enumerate(self.rows, FIRST_ROW):
             if limit.id in seen:
                 faults.append((number, f"{limit.id!r} stands twice"))
             seen.add(limit.id)
-            rows[limit.factor] = (*rows.get(limit.factor, ()), limit)
+            self._by_factor[limit.factor] = (*self._by_factor.get(limit.factor, ()), limit)
         if faults:
             raise faulty_rows(table.name, faults)
-        self._rows = rows
 
     def of(self, factor: str) -> tuple[Limit, ...]:
         """Every limit of this factor code, whatever its place and date; empty where the table has none."""
-        return self._rows.get(factor, ())
+        return self._by_factor.get(factor, ())
 
     def factors(self) -> tuple[str, ...]:
         """The factor codes that have limits, in the order of the table."""
-        return tuple(self._rows)
+        return tuple(self._by_factor)
 
     def periods(self, factor: str) -> tuple[str, ...]:
         """The averaging periods that limits of this factor are for; `""` is a limit for values of any period."""
@@ -137,6 +138,10 @@ def _limit(row: Row) -> Limit:
         raise TableError(f"the bounds do not fit {limit.direction!r}")
     if not limit.source:
         raise TableError("it has no source")
+    if limit.since >= limit.until:
+        raise TableError("it ends before it begins")
+    if not 0 <= limit.decimals <= _MAX_DECIMALS:
+        raise TableError(f"values are rounded to at most {_MAX_DECIMALS} decimals")
     return limit
 
 
@@ -187,9 +192,10 @@ def _several(cell: str) -> tuple[str, ...]:
 
 
 def _number(cell: str) -> Decimal | None:
-    value = Decimal(cell) if cell else None
-    if value is not None and not value.is_finite():
-        raise ValueError(f"{cell[:20]!r} is not a number")
+    if not cell:
+        return None
+    value = Decimal(cell)
+    exact(value)  # refuses what is no number, or of no size that anything has
     return value
 
 

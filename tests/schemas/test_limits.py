@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.deciding import check_version
 from schemas.errors import RecordError, UnresolvedError
 from schemas.factors import factor, known
 from schemas.limits import Limits, Place, Verdict, explain, judge, water_class_named, zone_named
@@ -98,6 +99,9 @@ def test_local_rows_that_rest_on_secondary_sources_are_marked():
         {"class": "VI"},
         {"from": "yesterday"},
         {"decimals": "two"},
+        {"decimals": "99"},
+        {"high": "1E+99999"},
+        {"until": "2015-03-27"},
     ],
     ids=str,
 )
@@ -113,6 +117,26 @@ def test_a_limit_that_stands_twice_is_refused():
     row = shipped("limits").rows[0]
     with pytest.raises(TableError):
         Limits(Table("limits", 2, 0, "li", "wang", (row, row)))
+
+
+@pytest.mark.parametrize("change", [{"factor": "w99999"}, {"unit": "g/m3"}], ids=str)
+def test_a_version_whose_limits_have_no_factor_or_no_unit_in_the_other_tables_is_refused(change):
+    good = next(row for row in shipped("limits").rows if row["id"] == "gb4287-w20004")
+    units = shipped("units")
+    without = replace(units, rows=tuple(row for row in units.rows if row["code"] != "g/m3"))
+    others = shipped_tables().replaced(without)
+    check_version(Table("limits", 2, 0, "li", "wang", (good,)), shipped_tables())
+    with pytest.raises(TableError) as caught:
+        check_version(Table("limits", 2, 0, "li", "wang", (good, good | {"id": "other"} | change)), others)
+    assert (caught.value.code, caught.value.pointers) == ("table.malformed", ("row 3",))
+
+
+@pytest.mark.parametrize("name", ["limits", "aqi"])
+def test_both_tables_are_among_those_that_a_new_version_is_checked_for(name):
+    rows = shipped(name).rows
+    broken = rows[0] | {"unit": "buckets"}
+    with pytest.raises(TableError):
+        check_version(Table(name, 2, 0, "li", "wang", (broken, *rows[1:])), shipped_tables())
 
 
 # Which one applies
