@@ -12,7 +12,7 @@ What a rule finds is advice. It never keeps a value from being stored or shared.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
@@ -21,7 +21,7 @@ from typing import ClassVar, Literal, NamedTuple
 from schemas.errors import RecordError
 from schemas.factors import Factors
 from schemas.periods import is_period
-from schemas.tables import Row, Table, TableError, Tables, read_each
+from schemas.tables import FIRST_ROW, Row, Table, TableError, Tables, read_each
 from schemas.units import Units
 
 _BOUNDS = frozenset({"low", "high", "above", "floor"})  # given in the row's unit
@@ -29,6 +29,19 @@ _NUMBERS = _BOUNDS | {
     "minutes", "days", "manual_days", "digits", "times", "plus", "share", "count", "coarse", "hours", "factor",
     "tolerance", "last", "least", "gap", "relative",
 }  # fmt: skip
+_AT_LEAST_ONE = frozenset({"factor", "tolerance"})  # what others are divided by
+_NEEDED: Mapping[str, frozenset[str]] = {
+    "unit": frozenset({"total"}),
+    "future": frozenset({"minutes"}),
+    "ancient": frozenset({"days", "manual_days"}),
+    "period-wrong": frozenset({"instants", "spans"}),
+    "duplicate": frozenset({"digits"}),
+    "frozen": frozenset({"count", "coarse", "hours", "above"}),
+    "unit-suspect": frozenset({"factor", "tolerance", "last", "least"}),
+    "jump": frozenset({"times", "last", "least", "gap", "relative", "floor"}),
+}
+"""What a rule cannot do without."""
+_OF_A_SIBLING = frozenset({"whole", "times", "plus", "in"})
 _NUMBER = re.compile(r"-?\d{1,15}(?:\.\d{1,9})?", re.ASCII)
 
 
@@ -135,7 +148,8 @@ class QualityRules:
     """The parameters of one version of the table.
 
     Raises:
-        TableError: a row names an unknown rule, or a parameter that is not `name=value`.
+        TableError: a row names an unknown rule, or a parameter that is not `name=value`; or no row for `*` gives a
+            parameter that a rule cannot do without.
     """
 
     table: ClassVar[str] = "quality-rules"
@@ -146,6 +160,22 @@ class QualityRules:
         self._rows: dict[str, list[_Row]] = {rule.code: [] for rule in RULES}
         for row in read_each(table, _COLUMNS, _read):
             self._rows[row.rule].append(row)
+        for rule, needed in _NEEDED.items():
+            given = {name for row in self.rows(rule, "*", "*", None) for name in row.parameters}
+            if missing := needed - given:
+                detail = f"no row of {rule} for every subject and period gives {', '.join(sorted(missing))}"
+                raise TableError(detail, pointers=["row 1"])
+
+    def contradictions(self, tables: Tables) -> Iterator[tuple[int, str]]:
+        """Rows that speak of what the other tables do not know, by their number."""
+        factors, units = tables[Factors].by_code, tables[Units].by_code
+        media = {factor.medium for factor in factors.values()}
+        subjects = {"*", *media, *(unit.dimension for unit in units.values()), *factors}
+        for number, row in enumerate(self.version.rows, FIRST_ROW):
+            if row["subject"] not in subjects:
+                yield number, f"{row['subject'][:40]!r} is no factor, medium or dimension"
+            elif row["unit"] and row["unit"] not in units:
+                yield number, f"the unit {row['unit'][:40]!r} is not a UCUM code of {tables[Units].reference}"
 
     def rows(self, rule: str, subject: str, period: str, unit: str | None) -> list[_Row]:
         """The rows of `rule` that speak of `subject`, those for every period before those for `period`.
@@ -211,7 +241,11 @@ def _read(row: Row) -> _Row:
         name, value = match.groups()
         if name in _NUMBERS and _NUMBER.fullmatch(value) is None:
             raise TableError(f"`{name}` is a number, not {value[:40]!r}")
+        if name in _AT_LEAST_ONE and Decimal(value) < 1:
+            raise TableError(f"`{name}` is at least 1")
         found[name] = value
+    if row["rule"] == "sibling" and not found.keys() >= _OF_A_SIBLING:
+        raise TableError("a row of sibling gives whole, times, plus and in")
     return _Row(row["rule"], row["subject"], row["period"], row["unit"], found)
 
 
