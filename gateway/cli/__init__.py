@@ -12,7 +12,20 @@ from typing import Annotated
 import typer
 
 from gateway.cli import (
-    audit, batch, client, demo, device, doctor, findings, hj212, limits, partner, plan, send, setup, sync,
+    audit,
+    batch,
+    client,
+    demo,
+    device,
+    doctor,
+    findings,
+    hj212,
+    limits,
+    partner,
+    plan,
+    send,
+    setup,
+    sync,
 )  # fmt: skip
 from gateway.cli.exits import EXIT_CODES
 from gateway.cli.terminal import Commands, say

@@ -56,7 +56,7 @@ class DoorChecks:
         self._is_valid = tables[Flags].is_valid
         self._bounds = lru_cache(maxsize=65_536)(self._work_out)
         self._part = lru_cache(maxsize=4_096)(self._work_out_part)
-        self._digits = int(float(parameters(tables, "duplicate", "w01001", "PT0S")["digits"]))
+        self._digits = int(parameters(tables, "duplicate", "w01001", "PT0S")["digits"])
 
     def check(self, record: Observation, *, now: int) -> tuple[Finding, ...]:
         """What the rules find in `record`, which has passed `check_record`. `now` in ms UTC."""
@@ -89,8 +89,8 @@ class DoorChecks:
         exact = tuple(Decimal(limits[name]) if name in limits else None for name in ("low", "high"))
         low, high = exact
         ancient = parameters(self._tables, "ancient", factor, period)
-        days = int(float(ancient["days" if origin == "auto" else "manual_days"]))
-        ahead = int(float(parameters(self._tables, "future", factor, period)["minutes"]))
+        days = int(ancient["days" if origin == "auto" else "manual_days"])
+        ahead = int(parameters(self._tables, "future", factor, period)["minutes"])
         duration = parse_duration(period)
         return _Bounds(
             low=-float("inf") if low is None else float(low) + abs(float(low)) * _NEAR,

@@ -25,11 +25,10 @@ from schemas.tables import FIRST_ROW, Row, Table, TableError, Tables, read_each
 from schemas.units import Units
 
 _BOUNDS = frozenset({"low", "high", "above", "floor"})  # given in the row's unit
-_NUMBERS = _BOUNDS | {
-    "minutes", "days", "manual_days", "digits", "times", "plus", "share", "count", "coarse", "hours", "factor",
-    "tolerance", "last", "least", "gap", "relative",
-}  # fmt: skip
-_AT_LEAST_ONE = frozenset({"factor", "tolerance"})  # what others are divided by
+_WHOLE_NUMBERS = frozenset({"minutes", "days", "manual_days", "digits", "count", "coarse", "last", "least"})
+_NUMBERS = _BOUNDS | {"times", "plus", "share", "hours", "factor", "tolerance", "gap", "relative"}
+_WHOLE_NUMBER = re.compile(r"\d{1,6}", re.ASCII)
+_AT_LEAST = {"factor": 1, "tolerance": 1, "last": 2, "least": 2}  # others are divided by the first two
 _NEEDED: Mapping[str, frozenset[str]] = {
     "unit": frozenset({"total"}),
     "future": frozenset({"minutes"}),
@@ -241,8 +240,10 @@ def _read(row: Row) -> _Row:
         name, value = match.groups()
         if name in _NUMBERS and _NUMBER.fullmatch(value) is None:
             raise TableError(f"`{name}` is a number, not {value[:40]!r}")
-        if name in _AT_LEAST_ONE and Decimal(value) < 1:
-            raise TableError(f"`{name}` is at least 1")
+        if name in _WHOLE_NUMBERS and _WHOLE_NUMBER.fullmatch(value) is None:
+            raise TableError(f"`{name}` is a whole number, not {value[:40]!r}")
+        if name in _AT_LEAST and Decimal(value) < _AT_LEAST[name]:
+            raise TableError(f"`{name}` is at least {_AT_LEAST[name]}")
         found[name] = value
     if row["rule"] == "sibling" and not found.keys() >= _OF_A_SIBLING:
         raise TableError("a row of sibling gives whole, times, plus and in")

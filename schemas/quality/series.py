@@ -166,11 +166,11 @@ class SeriesChecks:
         jump = parameters(self._tables, "jump", factor, period, unit)
         suspect = parameters(self._tables, "unit-suspect", factor, period, unit)
         return _Settings(
-            count=int(float(frozen["count"])), coarse=int(float(frozen["coarse"])), span=int(float(frozen["hours"]) * _HOUR),
-            above=float(frozen["above"]), times=float(jump["times"]), last=int(float(jump["last"])), least=int(float(jump["least"])),
+            count=int(frozen["count"]), coarse=int(frozen["coarse"]), span=int(float(frozen["hours"]) * _HOUR),
+            above=float(frozen["above"]), times=float(jump["times"]), last=int(jump["last"]), least=int(jump["least"]),
             gap=float(jump["gap"]), relative=float(jump["relative"]), floor=float(jump["floor"]),
-            factor=float(suspect["factor"]), tolerance=float(suspect["tolerance"]), recent=int(float(suspect["last"])),
-            enough=int(float(suspect["least"])),
+            factor=float(suspect["factor"]), tolerance=float(suspect["tolerance"]), recent=int(suspect["last"]),
+            enough=int(suspect["least"]),
         )  # fmt: skip
 
 

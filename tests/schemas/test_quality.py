@@ -10,15 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.factors import Factors
-from schemas.periods import is_period
+from schemas.deciding import check_version
 from schemas.quality import CODES, RULES, DoorChecks, Point, QualityRules, SeriesChecks, as_document
 from schemas.quality.door import significant_digits
 from schemas.quality.rules import parameters
 from schemas.records import Observation, check_record
-from schemas.tables import Table, TableError, shipped, shipped_tables
+from schemas.tables import FIRST_ROW, Table, TableError, shipped, shipped_tables
 from schemas.times import DAY, beijing_text, to_millis
-from schemas.units import Units
 
 TABLES = shipped_tables()
 DOOR, SERIES = DoorChecks(TABLES), SeriesChecks(TABLES)
@@ -318,13 +316,55 @@ def test_values_are_judged_by_those_before_them_alone(values: list[str | None], 
     assert SERIES.judge("w21003", "PT1H", series[:place], range(place)) == [one for one in whole if one[0] < place]
 
 
-@pytest.mark.parametrize("bad", ["<script>", "", "9" * 16, "-", "1e5"])
-@pytest.mark.parametrize("name", ["low", "times", "count"])
-def test_a_parameter_that_is_no_number_is_refused_with_its_row(name: str, bad: str) -> None:
-    row = {"rule": "range", "subject": "*", "period": "*", "unit": "", "parameters": f"{name}={bad}", "basis": ""}
+def with_row(rule: str, parameters: str, **members: str) -> Table:
+    """The next version of the table: the shipped rows, and one more."""
+    first = shipped(QualityRules.table)
+    row = {
+        "rule": rule,
+        "subject": "w21003",
+        "period": "*",
+        "unit": "",
+        "parameters": parameters,
+        "basis": "",
+        **members,
+    }
+    return replace(first, version=2, rows=(*first.rows, row))
+
+
+UNFIT = {
+    "no such rule": with_row("wish", "low=0"),
+    "no such period": with_row("range", "low=0", period="PT60M"),
+    "no name": with_row("range", "=0"),
+    "no value": with_row("range", "low="),
+    "a bound that is no number": with_row("range", "low=<script>"),
+    "a bound without end": with_row("range", "high=9999999999999999"),
+    "an exponent": with_row("jump", "times=1e5"),
+    "half a value": with_row("frozen", "count=1.5"),
+    "history of one value": with_row("jump", "least=1"),
+    "nothing to divide by": with_row("unit-suspect", "tolerance=0"),
+    "a part without its whole": with_row("sibling", "times=1.1 plus=0 in=mg/L"),
+}
+
+
+@pytest.mark.parametrize("table", UNFIT.values(), ids=UNFIT)
+def test_a_row_that_says_nothing_usable_is_refused_by_its_number(table: Table) -> None:
     with pytest.raises(TableError) as caught:
-        QualityRules(Table(QualityRules.table, 2, 0, "li", "wang", (row,)))
-    assert caught.value.pointers == ("row 2",)
+        QualityRules(table)
+    assert caught.value.pointers == (f"row {FIRST_ROW + len(table.rows) - 1}",)
+
+
+def test_a_version_without_what_a_rule_needs_is_refused() -> None:
+    first = shipped(QualityRules.table)
+    with pytest.raises(TableError) as caught:
+        QualityRules(replace(first, rows=tuple(row for row in first.rows if row["rule"] != "jump")))
+    assert "jump" in caught.value.detail
+
+
+def test_a_version_that_speaks_of_what_other_tables_do_not_know_is_refused() -> None:
+    check_version(with_row("range", "high=10", unit="mg/L"), TABLES)
+    for members in ({"subject": "w99999"}, {"unit": "mg per litre"}):
+        with pytest.raises(TableError):
+            check_version(with_row("range", "high=10", **members), TABLES)
 
 
 def test_every_rule_is_published_with_its_table_and_in_both_languages() -> None:
@@ -338,13 +378,9 @@ def test_every_rule_is_published_with_its_table_and_in_both_languages() -> None:
         assert rule["where"] in ("door", "commit")
 
 
-def test_the_shipped_table_names_only_what_exists_and_gives_each_bound_a_reason() -> None:
-    dimensions = {unit.dimension for unit in TABLES[Units].by_code.values()}
-    for row in shipped(QualityRules.table).rows:
-        assert row["subject"] in {"*", "water", "air", *dimensions, *TABLES[Factors].by_code}
-        assert row["period"] == "*" or is_period(row["period"])
-        assert not row["unit"] or row["unit"] in TABLES[Units].by_code
-        assert row["basis"] or row["rule"] == "jump"
+def test_the_shipped_table_speaks_of_what_exists_and_gives_each_figure_a_reason() -> None:
+    assert list(TABLES[QualityRules].contradictions(TABLES)) == []
+    assert all(row["basis"] or row["rule"] == "jump" for row in shipped(QualityRules.table).rows)
 
 
 def test_a_new_version_of_the_table_decides_and_its_findings_name_it() -> None:
