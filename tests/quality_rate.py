@@ -78,17 +78,6 @@ class Rate:
     values: Counter[str] = field(default_factory=Counter)
     found: list[Found] = field(default_factory=list)
 
-    def by_rule(self) -> dict[str, tuple[int, int]]:
-        """Findings and false ones, by rule."""
-        rules = sorted({one.finding.rule for one in self.found})
-        return {
-            rule: (
-                sum(one.finding.rule == rule for one in self.found),
-                sum(one.finding.rule == rule and one.false for one in self.found),
-            )
-            for rule in rules
-        }
-
 
 def measure(folder: Path, files: tuple[str, ...], tables: Tables | None = None) -> Rate:
     """Run the rules over the `files` in `folder`."""
@@ -204,13 +193,18 @@ def main() -> None:
                 f"{mark:5} {one.finding.rule:12} {one.factor} {one.site} {one.at[:16]} {' '.join(one.before)}"
                 f" [{one.value}] {' '.join(one.after)}   {one.finding.detail}"
             )
-    total = sum(rate.values.values())
+    print("| file or rule | values | findings | false | false, % |\n|---|---|---|---|---|")
     for name, count in rate.values.items():
-        print(f"{name:38} {count:9,} values")
-    for rule, (count, false) in rate.by_rule().items():
-        print(f"{rule:14} {count:6} findings, {false:5} false: {100 * false / total:.4f} %")
-    count, false = len(rate.found), sum(one.false for one in rate.found)
-    print(f"{'all':14} {count:6} findings, {false:5} false: {100 * false / total:.4f} % of {total:,} values")
+        print(_line(name, count, [one for one in rate.found if one.file == name]))
+    total = sum(rate.values.values())
+    for rule in sorted({one.finding.rule for one in rate.found}):
+        print(_line(f"`{rule}`", total, [one for one in rate.found if one.finding.rule == rule]))
+    print(_line("all", total, rate.found))
+
+
+def _line(name: str, values: int, found: list[Found]) -> str:
+    false = sum(one.false for one in found)
+    return f"| {name} | {values:,} | {len(found)} | {false} | {100 * false / values:.3f} |"
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from schemas.units import Units
 
 _BOUNDS = frozenset({"low", "high", "above", "floor"})  # given in the row's unit
 _WHOLE_NUMBERS = frozenset({"minutes", "days", "manual_days", "digits", "count", "coarse", "last", "least"})
-_NUMBERS = _BOUNDS | {"times", "plus", "share", "hours", "factor", "tolerance", "gap", "relative"}
+_NUMBERS = _BOUNDS | {"times", "plus", "share", "hours", "factor", "tolerance", "gap", "relative", "daily"}
 _WHOLE_NUMBER = re.compile(r"\d{1,6}", re.ASCII)
 _AT_LEAST = {"factor": 1, "tolerance": 1, "last": 2, "least": 2}  # others are divided by the first two
 _NEEDED: Mapping[str, frozenset[str]] = {
@@ -36,8 +36,8 @@ _NEEDED: Mapping[str, frozenset[str]] = {
     "period-wrong": frozenset({"instants", "spans"}),
     "duplicate": frozenset({"digits"}),
     "frozen": frozenset({"count", "coarse", "hours", "above"}),
-    "unit-suspect": frozenset({"factor", "tolerance", "last", "least"}),
-    "jump": frozenset({"times", "last", "least", "gap", "relative", "floor"}),
+    "unit-suspect": frozenset({"factor", "tolerance", "last", "least", "digits"}),
+    "jump": frozenset({"times", "last", "least", "gap", "relative", "floor", "daily"}),
 }
 """What a rule cannot do without."""
 _OF_A_SIBLING = frozenset({"whole", "times", "plus", "in"})

@@ -24,7 +24,7 @@ from schemas.periods import parse_duration
 from schemas.quality.door import significant_digits
 from schemas.quality.rules import Finding, QualityRules, parameters
 from schemas.tables import Tables
-from schemas.times import beijing_text
+from schemas.times import DAY, beijing_text
 from schemas.units import Units
 
 _HOUR = 3_600_000  # ms
@@ -65,10 +65,12 @@ class _Settings:
     gap: float
     relative: float
     floor: float
+    daily: float  # so many times all of these where values are a day apart
     factor: float
     tolerance: float
     recent: int
     enough: int
+    digits: int
 
 
 class SeriesChecks:
@@ -169,8 +171,8 @@ class SeriesChecks:
             count=int(frozen["count"]), coarse=int(frozen["coarse"]), span=int(float(frozen["hours"]) * _HOUR),
             above=float(frozen["above"]), times=float(jump["times"]), last=int(jump["last"]), least=int(jump["least"]),
             gap=float(jump["gap"]), relative=float(jump["relative"]), floor=float(jump["floor"]),
-            factor=float(suspect["factor"]), tolerance=float(suspect["tolerance"]), recent=int(suspect["last"]),
-            enough=int(suspect["least"]),
+            daily=float(jump["daily"]), factor=float(suspect["factor"]), tolerance=float(suspect["tolerance"]),
+            recent=int(suspect["last"]), enough=int(suspect["least"]), digits=int(suspect["digits"]),
         )  # fmt: skip
 
 
@@ -205,6 +207,8 @@ def _thousandfold(before: Sequence[float], value: _Value, settings: _Settings, o
     least = settings.factor / settings.tolerance
     if max(recent) / least < number < min(recent) * least:
         return None  # wherever between these the median lies: so it is nearly always
+    if significant_digits(value.point.value or "") < settings.digits:
+        return None  # an instrument at the end of its range, not a slip of the pen
     usual = median(recent)
     ratio = max(number / usual, usual / number)
     return usual if least <= ratio <= settings.factor * settings.tolerance else None
@@ -221,19 +225,20 @@ def _jumped_from(values: Sequence[_Value], position: int, settings: _Settings) -
     printed = min(_last_digit(one.point.value or "") for one in (value, recent[-1]))
     least = settings.floor or _RESOLUTION * printed
     if step <= max(least, settings.relative * abs(numbers[-1])):
-        return None
+        return None  # so it is nearly always
+    times = [one.point.at for one in recent]
+    cadence = median(later - earlier for earlier, later in pairwise(times))
+    if value.point.at - times[-1] > settings.gap * cadence:
+        return None  # after a silence the value before is no neighbour any more
     usual = median(numbers)
     if (value.point.q == "<" and value.number > usual) or (value.point.q == ">" and value.number < usual):
         return None
     spread = _NORMAL * median(abs(number - usual) for number in numbers)
     steps = _NORMAL * median(abs(one - other) for one, other in pairwise(numbers))
-    far = abs(value.number - usual) > max(least, settings.relative * abs(usual), settings.times * spread)
-    sudden = step > settings.times * steps
-    # After a silence the value before is no neighbour any more.
-    times = [one.point.at for one in recent]
-    cadence = median(later - earlier for earlier, later in pairwise(times))
-    silent = value.point.at - times[-1] > settings.gap * cadence
-    return usual if far and sudden and not silent else None
+    wide = settings.daily if cadence >= DAY else 1
+    far = abs(value.number - usual) > wide * max(least, settings.relative * abs(usual), settings.times * spread)
+    sudden = step > wide * max(least, settings.relative * abs(numbers[-1]), settings.times * steps)
+    return usual if far and sudden else None
 
 
 def _last_digit(text: str) -> float:

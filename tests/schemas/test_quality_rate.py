@@ -15,9 +15,9 @@ def rate(shared: Path) -> Rate:
 
 
 def test_fewer_than_one_value_in_a_thousand_gets_a_false_finding(rate: Rate) -> None:
-    values = sum(rate.values.values())
-    assert values > 85_000
-    assert sum(one.false for one in rate.found) / values < 0.001
+    assert sum(rate.values.values()) > 85_000
+    for name, values in rate.values.items():
+        assert sum(one.false for one in rate.found if one.file == name) / values < 0.001, name
 
 
 def test_each_known_oddity_of_the_border_stations_is_found(rate: Rate) -> None:
