@@ -1,8 +1,9 @@
 """Units of measurement: UCUM codes, how sheets spell them, and exact conversion between them.
 
 A governed table (`units`; `data/units.csv` is the version that ships): a code, its dimension, and how many of the
-dimension's base unit it is, as an exact decimal. mg/L and µg/L never meet silently: two values are compared only after `convert`, which multiplies by an exact
-decimal factor or refuses. In 2014 the difference between them stopped an industry for days.
+dimension's base unit it is, as an exact decimal. mg/L and µg/L never meet silently: two values are compared only after
+`convert`, which multiplies by an exact decimal factor or refuses. In 2014 the difference between them stopped an
+industry for days.
 
 Letter case is kept, since in UCUM it carries meaning (`mPa`, `MPa`): `MG/L` is held until a person maps it.
 """
