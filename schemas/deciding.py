@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from schemas.calendar import Calendar
+from schemas.cases import CaseStates
 from schemas.factors import Factors
 from schemas.flags import Flags
 from schemas.mappings import Mappings
 from schemas.tables import FIRST_ROW, Deciding, Table, TableError, Tables, faulty_rows, shipped
 from schemas.units import Units
+from schemas.validity import MarkTypes
 
-DECIDING: tuple[type[Deciding], ...] = (Factors, Units, Flags, Mappings, Calendar)
+DECIDING: tuple[type[Deciding], ...] = (Factors, Units, Flags, MarkTypes, Mappings, Calendar, CaseStates)
 
 
 def _factors_without_unit(tables: Tables) -> Iterator[tuple[int, str]]:
