@@ -66,16 +66,16 @@ class Codes:
         for row in sorted(rows, key=lambda row: row.party):
             self._rows.setdefault(row.code, {})[row.system] = row
 
-    def find(self, code: str, profile: str) -> Meaning | None:
-        """The row that decides about `code` in a record with this `profile`; None: the code stands as it is.
+    def find(self, code: str, *, hj212: bool) -> Meaning | None:
+        """The row that decides about `code`; None: the code stands as it is.
 
-        The codes of HJ/T 212-2005 mean something only in what an HJ 212 device sent: `02` in a laboratory's sheet may
-        be anything, and only that party's own row can say what.
+        The codes of HJ/T 212-2005 mean something only in what an HJ 212 device sent (`hj212`): `02` in a laboratory's
+        sheet may be anything, and only that party's own row can say what.
         """
         rows = self._rows.get(code)
         if rows is None:
             return None
-        return rows.get("own") or (rows.get("hj212-2005") if profile.startswith("hj212-") else None)
+        return rows.get("own") or (rows.get("hj212-2005") if hj212 else None)
 
 
 class Mappings:
