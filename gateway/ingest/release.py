@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sqlalchemy import delete, func, or_, select
+from sqlalchemy import ColumnElement, delete, func, or_, select
 
 from audit.entry import make_entry
 from audit.form import RELEASE
@@ -88,9 +88,16 @@ def _is_mapped(session: ReadSession, terms: Terms, provider: str, code: str) -> 
     # Only the codes of 2005 know it: they speak for packets, and for lines that say they come from an HJ 212 device.
     query = select(_held.c.media_type, _held.c.content).where(
         _held.c.provider == provider, _held.c.waits_for == "factor", _held.c.name == code,
-        or_(_held.c.media_type == HJ212, _held.c.content.like(b"%hj212-%")),
+        or_(_held.c.media_type == HJ212, _content_has(session, b"hj212-")),
     )  # fmt: skip
     return any(row.media_type == HJ212 or _speaks_hj212(row.content) for row in session.execute(query))
+
+
+def _content_has(session: ReadSession, text: bytes) -> ColumnElement[bool]:
+    """A look at the bytes by the database, so that not every held line is carried here and read each second."""
+    if session.dialect.name == "sqlite":
+        return func.instr(_held.c.content, text) > 0
+    return _held.c.content.bool_op("LIKE")(b"%" + text + b"%")
 
 
 def _speaks_hj212(line: bytes) -> bool:
