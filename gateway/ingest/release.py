@@ -22,6 +22,7 @@ from gateway.store import tables
 from gateway.store.acts import begin_act
 from partners.plans import plans_in_force
 from schemas.devices import Device
+from schemas.errors import SharingError
 from schemas.factors import Factors
 from schemas.records import Observation, decode_line
 from schemas.tables import Tables
@@ -101,7 +102,10 @@ def _content_has(session: ReadSession, text: bytes) -> ColumnElement[bool]:
 
 
 def _speaks_hj212(line: bytes) -> bool:
-    record = decode_line(line)
+    try:
+        record = decode_line(line)
+    except SharingError:  # held by an earlier release of this program, and no record to this one
+        return False
     return isinstance(record, Observation) and record.profile.startswith("hj212-")
 
 
@@ -116,7 +120,9 @@ def _release(gateway: Gateway, terms: Terms, provider: str, waits_for: str, name
             devices = devices_of(session)
         if not rows:
             return released
-        parcel = unpack_lines([row.content for row in rows if row.media_type == NDJSON], terms)
+        own = provider == gateway.party
+        # A partner's lines may be of a later version of the schema, as they were when they came.
+        parcel = unpack_lines([row.content for row in rows if row.media_type == NDJSON], terms, later=not own)
         # A packet is held once for each of its values that waits, and taken in as a whole.
         for packet in dict.fromkeys(row.content for row in rows if row.media_type == HJ212):
             _merge(parcel, unpack(HJ212, packet, devices, terms))
@@ -124,7 +130,6 @@ def _release(gateway: Gateway, terms: Terms, provider: str, waits_for: str, name
         with gateway.database.write() as session:
             # Were another process quicker, what it took in would come again here, as duplicates.
             _take_out(session, [row.id for row in rows])
-            own = provider == gateway.party
             act = begin_act(session, "release", provider, f"{waits_for}:{name}", at=now, submitted=own)
             tally = gateway.door.take(session, prepared, act, plans_in_force(session, now))
             detail = {"waited_for": waits_for, "name": name, "tables": terms.references(), **tally.counts()}
