@@ -125,8 +125,8 @@ def check_meaning(name: str, code: str, factors: Factors) -> None:
     """That what somebody calls `name` may lead to the factor `code`.
 
     Raises:
-        MeaningError: the name is antimony and the factor is not, or the name is another factor's Chinese or English
-            name. Names that the table itself doubts refuse nothing.
+        MeaningError: the name is antimony and the factor is not, or the name is the Chinese or English name of another
+            factor of the same medium. Names that the table itself doubts refuse nothing.
     """
     target = factors.by_code.get(code)
     called = f"{code} ({target.name_zh}, {target.name_en})" if target else code
@@ -135,7 +135,9 @@ def check_meaning(name: str, code: str, factors: Factors) -> None:
             f"{name[:40]!r} is antimony, and {called} is not: antimony is w20004 in water, a20004 in air. "
             "Public dictionaries that say w20141 (arsenic) or w21025 (free chlorine) are wrong"
         )
-    others = _codes_named(factors).get(_plain(name), ())
+    named = _codes_named(factors).get(_plain(name), ())
+    # 砷 is a factor of air, and 总砷 what a laboratory means by it in water.
+    others = [other for other in named if target is None or factors.by_code[other].medium == target.medium]
     if others and code not in others:
         raise MeaningError(f"{name[:40]!r} is {' or '.join(others)} by {factors.reference}, not {called}")
 

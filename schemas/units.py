@@ -138,11 +138,11 @@ def _unit(row: Row) -> tuple[Unit, list[str]]:
 
 def _spellings(name: str, rows: list[tuple[Unit, list[str]]]) -> Mapping[str, Unit]:
     """Every code and, in plain form, every code and alias."""
-    by_spelling: dict[str, Unit] = {}
+    by_spelling = {one.code: one for one, _ in rows}
     faults: list[tuple[int, str]] = []
     for number, (one, aliases) in enumerate(rows, FIRST_ROW):
-        faults += [(number, f"{one.code} stands twice")] if one.code in by_spelling else []
-        by_spelling[one.code] = one
+        if by_spelling[one.code] is not one:
+            faults.append((number, f"{one.code} stands twice"))
         faults += [
             (number, f"{alias!r} stands for two units")
             for alias in (one.code, *aliases)
