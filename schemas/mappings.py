@@ -57,7 +57,7 @@ class Meaning:
 
 
 class Codes:
-    """The codes of one party. Most records of a party speak the shared codes: asking for one of those costs a look."""
+    """The codes of one party that some row speaks of: `words`, to ask about a code before a record is looked into."""
 
     def __init__(self, reference: str, rows: list[Meaning]) -> None:
         self.reference = reference
@@ -65,6 +65,7 @@ class Codes:
         # A row of the party itself is put in last, over the one that holds for everybody.
         for row in sorted(rows, key=lambda row: row.party):
             self._rows.setdefault(row.code, {})[row.system] = row
+        self.words = frozenset(self._rows)
 
     def find(self, code: str, *, hj212: bool) -> Meaning | None:
         """The row that decides about `code`; None: the code stands as it is.

@@ -126,6 +126,7 @@ def unpack_lines(
     `later`: the lines are of a later minor version of the schema, whose new members are set aside and kept.
     """
     parcel = Parcel()
+    tables, words = terms.tables, terms.codes.words if terms.codes else frozenset()
     for number, raw in enumerate(lines, first):
         line = raw.strip(b" \r\t")
         if not line:
@@ -139,7 +140,9 @@ def unpack_lines(
                 record, more = decode_open_line(line)
             else:
                 record = decode_line(line)
-            record = _understood(parcel, place, record, terms)
+            if type(record) is Observation and record.factor in words:
+                record = _translated(parcel, place, record, terms)
+            check_record(record, tables)
         except UnresolvedError as error:
             parcel.hold(Waiting(place, line, NDJSON, error.waits_for, error.name), error.code, error.detail)
         except SharingError as error:
@@ -149,13 +152,9 @@ def unpack_lines(
     return parcel
 
 
-def _understood(parcel: Parcel, place: str, record: Record, terms: Terms) -> Record:
-    """The record, translated and checked."""
-    if not isinstance(record, Observation):
-        check_record(record, terms.tables)
-        return record
+def _translated(parcel: Parcel, place: str, record: Observation, terms: Terms) -> Observation:
+    """The record under the factor that its code means."""
     translated, meaning = terms.translated(record)
-    check_record(translated, terms.tables)
     if meaning is not None and terms.codes is not None:
         parcel.tell(place, record.factor, meaning, terms.codes.reference)
     return translated

@@ -96,7 +96,7 @@ def test_what_says_antimony_leads_to_antimony_or_is_refused_with_the_reason(name
     if fits:
         check_meaning(name, code, FACTORS)
     else:
-        with pytest.raises(MeaningError, match="is antimony.*w20004 in water") as caught:
+        with pytest.raises(MeaningError, match=r"is antimony.*w20004 in water") as caught:
             check_meaning(name, code, FACTORS)
         assert caught.value.code == "mapping.contradicts"
         if code == "w20141":
