@@ -66,7 +66,7 @@ class GovernanceError(SharingError):
     """A version of a governed table cannot be proposed or decided like this; nothing has changed.
 
     `table.version-unknown`, `table.decided` (already), `table.own-proposal`, `table.changed` (not what was shown),
-    `table.person-invalid`.
+    `table.person-invalid`, `table.note-invalid`.
     """
 
     code = "table.undecidable"

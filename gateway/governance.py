@@ -1,8 +1,9 @@
 """Who may change what decides: versions of governed tables are proposed by one person and approved by another.
 
-A version decides from its instant on, or from its approval where that comes later: what was in force at some moment is
-never changed afterwards. Going back proposes the content of an earlier version anew, so both stay and both are named by
-what they decided. An approval is of exactly what was shown: it names the proposal's digest.
+A version decides from its instant on, or from some seconds after its approval where that is later, so that all
+processes change at once and what was in force at some moment is never changed afterwards. Going back proposes the
+content of an earlier version anew, so both stay and both are named by what they decided. An approval is of exactly what
+was shown: it names the proposal's digest.
 
 As long as a gateway has no version of its own of a table, the one that ships with the program decides; once one is in
 force, a new release changes nothing by itself, and its content is proposed like any other (`docs/adr/0005`).
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import math
 import threading
 import time
 import unicodedata
@@ -45,18 +47,17 @@ from schemas.times import utc_text
 MAX_NAME = 64  # characters of a person's name
 MAX_NOTE = 500  # characters
 MIN_DIGEST = 8  # characters of a digest that an approval names: 48 bits, against a slip and not against a forger
-_KEEP = 2.0  # seconds another process's approval may go unseen
+_KEEP = 2.0  # seconds another process's approval may go unseen; less than the `NOTICE` that an approval gives
 _FOR_EVER = 2**63 - 1  # ms
 
 
 class Governed:
-    """The tables in force, remembered by the process. Another process's approval is seen within seconds; an effective
-    instant counts to the millisecond."""
+    """The tables in force, remembered by the process. Effective instants count to the millisecond, in every process."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._lock = threading.Lock()  # one thread at a time looks into the database
-        self._read = 0.0  # when it was looked into last; 0: never
+        self._read = -math.inf  # when it was looked into last, by the monotonic clock
         self._own: dict[str, list[Table]] = {}
         self._keys: tuple[tuple[str, int], ...] = ()
         self._made: dict[tuple[str, ...], Tables] = {}
@@ -69,18 +70,17 @@ class Governed:
             GovernanceError: `table.changed`: an approved version in the database is not what was approved.
             TableError: this program cannot decide by a version that an earlier one approved.
         """
-        held = self._now
-        if held is None or time.monotonic() - self._read > _KEEP:
+        if time.monotonic() - self._read > _KEEP:
             with self._lock:
                 self._refresh()
-                held = self._now
+        held = self._now
         if held is None or not held[0] <= now < held[1]:
             held = self._now = self._choose(now)
         return held[2]
 
     def forget(self) -> None:
         """A version was approved: look into the database next time."""
-        self._now = None
+        self._read = -math.inf
 
     def _refresh(self) -> None:
         with self._database.read() as session:
@@ -123,12 +123,12 @@ class Governance:
 
         Raises:
             TableError: there is no such table, or its class cannot decide by these rows; all faulty rows are named.
-            GovernanceError: `table.person-invalid`.
+            GovernanceError: `table.person-invalid`, `table.note-invalid`.
         """
         shipped(name)
         person = _person(by)
         if len(note) > MAX_NOTE or not note.isprintable():
-            raise GovernanceError(f"a note has at most {MAX_NOTE} printable characters", code="table.person-invalid")
+            raise GovernanceError(f"a note has at most {MAX_NOTE} printable characters", code="table.note-invalid")
         draft = Version(name, 0, "proposed", effective, rows, note, person, now)
         check_version(draft.as_table(), self.governed.at(max(effective, now)))
         with self.database.write() as session:
@@ -146,7 +146,7 @@ class Governance:
         return self.propose(name, table.rows, by=by, effective=effective, note=note, now=now)
 
     def approve(self, name: str, number: int, *, by: str, digest: str, now: int) -> Version:
-        """Put a proposal in force from its instant, or from now where that has passed.
+        """Put a proposal in force from its instant, or in some seconds where that has passed.
 
         `digest` is what the approver was shown: the proposal's digest or its beginning.
 

@@ -26,6 +26,9 @@ State = Literal["proposed", "approved", "rejected"]
 FIRST_OWN = 1001
 """The first number of a gateway's own versions: those below are the ones that ship, in this release and later ones."""
 
+NOTICE = 3_000
+"""Milliseconds from an approval until it may take effect: by then every process knows of it, and all change at once."""
+
 _versions = tables.table_version
 _LARGEST = 64 * 1024 * 1024  # bytes of rows as JSON; many times what `schemas.tables` admits as CSV
 
@@ -63,8 +66,8 @@ class Version:
         return base64.urlsafe_b64encode(hashlib.sha256(rfc8785.dumps(content)).digest()).rstrip(b"=").decode()
 
     def as_table(self) -> Table:
-        """What decides from the later of its instant and its approval: nothing is in force before it was approved."""
-        effective = max(self.effective, self.decided_at or self.effective)
+        """What decides from its instant on, or from `NOTICE` after its approval where that is later."""
+        effective = self.effective if self.decided_at is None else max(self.effective, self.decided_at + NOTICE)
         return Table(self.name, self.version, effective, self.proposer, self.decider or "", self.rows)
 
 

@@ -15,6 +15,7 @@ ROW = f"{QINGPU},own,XS-07,总锑,w20004,ug/L,,agreed with the laboratory"
 
 @pytest.fixture(autouse=True)
 def _no_variables(monkeypatch):
+    monkeypatch.setattr("gateway.store.versions.NOTICE", 0)  # what is approved decides at once
     for name in [name for name in os.environ if name.upper().startswith("TAIPU_")]:
         monkeypatch.delenv(name)
 
