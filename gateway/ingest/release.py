@@ -37,11 +37,11 @@ _CHUNK = 500  # rows of one statement
 def release_arrived(gateway: Gateway, *, now: int) -> int:
     """Take in everything held whose missing thing is known by now; how many held lines or packets that were."""
     columns = (_held.c.provider, _held.c.waits_for, _held.c.name)
+    in_force = gateway.governed.at(now)
     with gateway.database.read() as session:
         waiting = session.execute(select(*columns, func.max(_held.c.act_id).label("newest")).group_by(*columns)).all()
         devices = devices_of(session) if any(row.waits_for == "device" for row in waiting) else {}
-        tables_ = gateway.governed.at(now)
-        terms = {row.provider: _terms(gateway, tables_, row.provider) for row in waiting}
+        terms = {row.provider: _terms(gateway, in_force, row.provider) for row in waiting}
         arrived = [row for row in waiting if _is_known(gateway, session, devices, terms[row.provider], *row[:3])]
     return sum(_release(gateway, terms[row.provider], *row, now=now) for row in arrived)
 
