@@ -30,6 +30,7 @@ from gateway.store.observations import Key
 from gateway.store.selection import admits
 from gateway.store.sites import Sites
 from partners.plans import plans_in_force
+from schemas.factors import Factors
 from schemas.flags import Flags
 from schemas.periods import parse_duration
 from schemas.quality import Finding, Point, SeriesChecks
@@ -136,17 +137,24 @@ class _Look:
 
     def look(self, keys: Sequence[Key], now: int) -> list[Found]:
         """What is found about the current revisions of `keys`, and of what was measured after them."""
-        series = self._interning.series(self._session, {key.series_id for key in keys})
+        series = {
+            number: key
+            for number, key in self._interning.series(self._session, {key.series_id for key in keys}).items()
+            if self._tables[Factors].known(key.factor)  # a later version of the table may have left it out
+        }
         self._marks = records.marks_of(self._session, self._home, sorted({key.site for key in series.values()}))
         instants: dict[int, list[int]] = defaultdict(list)
         for key in keys:
-            instants[key.series_id].append(key.at)
+            if key.series_id in series:
+                instants[key.series_id].append(key.at)
         rows = self._history(series, {number: (min(found), max(found)) for number, found in instants.items()})
         found: list[tuple[Key, Finding]] = []
         lone: list[tuple[SeriesKey, list[_Row], list[int]]] = []  # too few values of their own
         for number, of in series.items():
+            if number not in rows:
+                continue
             first = min(instants[number])
-            for one in _by_sample(rows.get(number, [])):
+            for one in _by_sample(rows[number]):
                 start = bisect_left(one, first, key=lambda row: row.point.at)
                 wanted = list(range(start, len(one)))
                 if start < self._checks.enough(of.factor, of.period) and wanted:

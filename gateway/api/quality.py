@@ -11,9 +11,10 @@ from gateway.api.access import Caller, Home, allow
 from gateway.api.disclosure import log_disclosure
 from gateway.api.pages import answer_page
 from gateway.store.findings import Listed, Wanted, read_page
+from gateway.store.versions import all_versions
 from partners.grants import ReadFindings
 from schemas.quality import QualityRules, as_document
-from schemas.tables import Table, shipped, shipped_tables
+from schemas.tables import Table, shipped
 from schemas.times import beijing_text, now_millis, to_millis, utc_text
 
 router = APIRouter()
@@ -21,10 +22,17 @@ _FILTERS = ("party", "site", "factor", "rule", "from", "to")
 
 
 @router.get("/v1/quality-rules", summary="The quality rules in force, their parameters, and the versions of the table")
-def read_rules(_caller: Caller) -> dict[str, Any]:
-    """Every rule with its titles, what it says in both languages, where it runs, and its parameters with the reason."""
-    rules = shipped_tables()[QualityRules]
-    return {**as_document(rules), "history": [_version(shipped(QualityRules.table))]}
+def read_rules(gateway: Home, _caller: Caller) -> dict[str, Any]:
+    """Every rule with its titles, what it says in both languages, where it runs, and its parameters with the reason.
+
+    `history` has every version that decides or has decided, by its effective instant; who proposed and approved it is
+    this party's own affair.
+    """
+    with gateway.database.read() as session:
+        own = [one.as_table() for one in all_versions(session, QualityRules.table) if one.state == "approved"]
+    versions = sorted([shipped(QualityRules.table), *own], key=lambda table: (table.effective, table.version))
+    rules = gateway.governed.at(now_millis())[QualityRules]
+    return {**as_document(rules), "history": [_version(table) for table in versions]}
 
 
 @router.get("/v1/findings", summary="What the quality rules found about this party's values")
@@ -69,7 +77,4 @@ def finding_document(one: Listed) -> dict[str, object]:
 
 
 def _version(table: Table) -> dict[str, object]:
-    return {
-        "table": table.reference, "digest": table.digest, "effective": utc_text(table.effective),
-        "proposer": table.proposer, "approver": table.approver,
-    }  # fmt: skip
+    return {"table": table.reference, "digest": table.digest, "effective": utc_text(table.effective)}

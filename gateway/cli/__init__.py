@@ -26,7 +26,8 @@ from gateway.cli import (
     send,
     setup,
     sync,
-)  # fmt: skip
+    table,
+)
 from gateway.cli.exits import EXIT_CODES
 from gateway.cli.terminal import Commands, say
 
@@ -69,6 +70,7 @@ for name, group in {
     "partner": partner.app,
     "client": client.app,
     "device": device.app,
+    "table": table.app,
     "sync": sync.sync_app,
     "feed": sync.feed_app,
     "held": sync.held_app,

@@ -20,6 +20,7 @@ from statistics import median
 from typing import NamedTuple
 
 from schemas.errors import RecordError
+from schemas.factors import Factors
 from schemas.periods import parse_duration
 from schemas.quality.door import significant_digits
 from schemas.quality.rules import Finding, QualityRules, parameters
@@ -100,8 +101,8 @@ class SeriesChecks:
         sample): while a series has too few of its own, the unit is judged by them.
         """
         unit = next((point.unit for point in reversed(points) if point.value is not None), None)
-        if unit is None:
-            return []
+        if unit is None or not (self._tables[Units].known(unit) and self._tables[Factors].known(factor)):
+            return []  # a later version of a table may no longer know what was stored under an earlier one
         settings = self._settings(factor, period, unit)
         values = self._values(points, unit)
         others = [value.number for value in self._values(elsewhere, unit) if value.number > 0]

@@ -4,19 +4,38 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from sqlalchemy import func, select
 
 from gateway.metrics import collect
+from gateway.quality import Judge
 from gateway.store import findings, tables
 from gateway.store.findings import Wanted
+from gateway.store.versions import NOTICE
+from gateway.workers import Duties
+from schemas.factors import Factors
+from schemas.quality import QualityRules
+from schemas.tables import shipped, shipped_tables
 from schemas.times import DAY, now_millis, to_millis
 from tests.gateway.callers import caller, code_of, listening
 from tests.gateway.commands import taipu, taipu_json
-from tests.gateway.hands import carry, counts, hand_in, publish, records_in, report, stored
-from tests.world import ANTIMONY, JIASHAN, QINGPU, SITES, WUJIANG, Node, bring_plan, make_node, plan_document, site_line
+from tests.gateway.hands import carry, counts, hand_in, publish, records_in, report, stored, submitted
+from tests.world import (
+    ANTIMONY,
+    JIASHAN,
+    QINGPU,
+    SITES,
+    WUJIANG,
+    Node,
+    bring_plan,
+    make_node,
+    plan_document,
+    site_line,
+    wait_for,
+)
 
 NOW = max(now_millis(), to_millis("2026-11-22T12:00:00+08:00")) + DAY  # after whatever the fixtures have done
 STEADY = ("2.0", "2.1", "2.2", "2.1", "1.9", "2.0", "2.3", "2.1", "2.0", "2.2", "2.0", "2.1")
@@ -251,6 +270,45 @@ def test_an_hour_that_rests_on_too_few_minutes_is_found(wujiang: Node) -> None:
     give(wujiang, *minutes(0, 44), hour(0, "2.12"), *minutes(1, 45), hour(1, "2.13"))
     judge(wujiang)
     assert found(wujiang, rule="completeness") == [("completeness", WUJIANG, "0")]
+
+
+def test_a_version_that_two_persons_approved_decides_and_is_published(wujiang: Node) -> None:
+    first = shipped(QualityRules.table)
+    row = {"rule": "range", "subject": "w20004", "period": "*", "unit": "ug/L", "parameters": "high=3", "basis": "test"}
+    governance, now = wujiang.gateway.governance, now_millis() - NOTICE
+    proposed = governance.propose(first.name, (*first.rows, row), by="Li Hua", effective=now, now=now)
+    governance.approve(first.name, proposed.version, by="王芳", digest=proposed.digest, now=now)
+    give(wujiang, hour(0, "3.1"))
+    with wujiang.gateway.database.read() as session:
+        [listed] = findings.read_page(session, Wanted(), after=None, limit=2)
+    assert (listed.finding.rule, listed.finding.reference) == ("range", proposed.reference)
+    with listening(wujiang) as http:
+        document = caller(http, wujiang, QINGPU, "records:read").get("/v1/quality-rules").json()
+    assert document["table"] == proposed.reference
+    assert [version["table"] for version in document["history"]] == [first.reference, proposed.reference]
+    assert "Li Hua" not in json.dumps(document)
+
+
+def test_values_of_a_factor_that_a_later_version_no_longer_knows_do_not_stop_the_judge(wujiang: Node) -> None:
+    give(wujiang, *steady(), hour(12, "25.0"), hour(0, "0.386", factor="w21003", unit="mg/L"))
+    first = shipped(Factors.table)
+    rows = tuple(row for row in first.rows if row["code"] != "w21003")
+    in_force = shipped_tables().replaced(replace(first, version=2, rows=rows))
+    gateway = wujiang.gateway
+    judge_ = Judge(gateway.party, gateway.database, gateway.interning, gateway.sites, lambda _now: in_force)
+    assert judge_.judge_waiting(now=NOW).found == 1
+    assert waiting(wujiang) == 0
+
+
+def test_the_duty_looks_at_what_comes_in_by_itself(wujiang: Node) -> None:
+    duties = Duties(wujiang.gateway)
+    duties.start()
+    try:
+        submitted(wujiang, b"\n".join((*steady(), hour(12, "25.0"))), at=NOW)
+        wait_for(lambda: found(wujiang) == [("jump", WUJIANG, "12")])
+        wait_for(lambda: waiting(wujiang) == 0)
+    finally:
+        duties.stop()
 
 
 def test_values_years_apart_are_judged_without_the_years_between(wujiang: Node) -> None:
