@@ -42,11 +42,10 @@ from schemas.validity import judge as judge_validity
 log = structlog.get_logger()
 
 TOGETHER = 10_000  # values of one step: many submissions of one series need its history once
-_SLACK = 1.5  # a window of so many values reaches so much further back, for those that are missing
 _HOUR = 3_600_000  # ms
 _BEIJING = 8 * _HOUR
 _MONTH = 32 * DAY  # ms
-_SEARCHED = (2 * _HOUR, 5 * DAY, 40 * DAY)  # how far back instants are looked for, until there are enough of them
+_SEARCHED = (2 * _HOUR, 5 * DAY)  # how far back instants are looked for first: most series have enough of them there
 _WHOLES = ("PT1H", "P1D")  # periods whose averages are asked what they rest on
 
 
@@ -238,21 +237,25 @@ class _Look:
         around: dict[int, Span] = {}
         for number, (first, last) in spans.items():
             key = series[number]
-            length = _length(key.period)
-            if length:
-                around[number] = Span(first, last, int(self._checks.window(key.factor, key.period) * length * _SLACK))
+            if _length(key.period):
+                around[number] = Span(first, last, self._checks.reach(key.factor, key.period))
             else:
                 instants.append(number)
-        found |= self._read(around)
         for far in _SEARCHED:
             found |= self._read({number: Span(*spans[number], far) for number in instants})
             instants = [
                 number
                 for number in instants
-                if bisect_left(found.get(number, ()), spans[number][0], key=lambda row: row.point.at)
-                < self._checks.window(series[number].factor, series[number].period)
+                if not self._enough(series[number], found.get(number, ()), spans[number][0])
             ]
-        return found
+        for number in instants:
+            around[number] = Span(*spans[number], self._checks.reach(series[number].factor, series[number].period))
+        return found | self._read(around)
+
+    def _enough(self, key: SeriesKey, rows: Sequence[_Row], first: int) -> bool:
+        """Whether these rows hold all that decides about the value of the instant `first`."""
+        valid = [row.point.at for row in rows if row.point.valid and row.point.value is not None]
+        return bisect_left(valid, first) >= self._checks.window(key.factor, key.period)
 
     def _read(self, spans: Mapping[int, Span]) -> _Rows:
         held = read_around(self._session, spans)

@@ -11,6 +11,7 @@ high. Both break a run of equal values. Zero is never frozen and has no unit to 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -29,6 +30,8 @@ from schemas.times import DAY, beijing_text
 from schemas.units import Units
 
 _HOUR = 3_600_000  # ms
+_SLACK = 1.5  # the values of a window are looked for so much further back, since some are missing
+_REACH = 40 * DAY  # ms that instants are looked for: of some series there is one a day
 _NORMAL = 1.4826  # of a normal distribution the median absolute deviation is the standard deviation by this
 _RESOLUTION = 10  # steps of the last printed digit: for a factor without a floor no jump is smaller
 
@@ -72,6 +75,8 @@ class _Settings:
     recent: int
     enough: int
     digits: int
+    window: int  # values before a value that decide about it
+    reach: int  # ms before it in which they lie
 
 
 class SeriesChecks:
@@ -84,8 +89,11 @@ class SeriesChecks:
 
     def window(self, factor: str, period: str) -> int:
         """How many values before a value decide about it."""
-        settings = self._settings(factor, period, None)
-        return max(settings.count, settings.coarse, settings.last, settings.recent)
+        return self._settings(factor, period, None).window
+
+    def reach(self, factor: str, period: str) -> int:
+        """How far (ms) before a value these may lie."""
+        return self._settings(factor, period, None).reach
 
     def enough(self, factor: str, period: str) -> int:
         """How many values of its own a series needs before a value's unit is judged by them."""
@@ -100,7 +108,8 @@ class SeriesChecks:
         `elsewhere` are recent values of the same factor at the same site in other series (another origin, statistic or
         sample): while a series has too few of its own, the unit is judged by them.
         """
-        unit = next((point.unit for point in reversed(points) if point.value is not None), None)
+        units = Counter(point.unit for point in points if point.value is not None)
+        unit = max(units, key=units.__getitem__, default=None)
         if unit is None or not (self._tables[Units].known(unit) and self._tables[Factors].known(factor)):
             return []  # a later version of a table may no longer know what was stored under an earlier one
         settings = self._settings(factor, period, unit)
@@ -108,12 +117,13 @@ class SeriesChecks:
         others = [value.number for value in self._values(elsewhere, unit) if value.number > 0]
         judged = set(wanted)
         found = []
-        numbers = [value.number for value in values]
+        first = 0  # of the values in reach
         for position, value in enumerate(values):
             if value.place in judged and not value.point.confirmed:
-                before = numbers[max(0, position - settings.recent) : position]
-                usual = _thousandfold(before, value, settings, others)
-                found += [(value.place, one) for one in self._judge(values, position, settings, unit, usual)]
+                while values[first].point.at < value.point.at - settings.reach:
+                    first += 1
+                before = values[max(first, position - settings.window) : position]
+                found += [(value.place, one) for one in self._judge(value, before, others, settings, unit)]
         return found
 
     def judge_completeness(self, factor: str, period: str, shorter: str, valid: int) -> Finding | None:
@@ -147,20 +157,21 @@ class SeriesChecks:
         return values
 
     def _judge(
-        self, values: Sequence[_Value], position: int, settings: _Settings, unit: str, usual: float | None
+        self, value: _Value, before: Sequence[_Value], others: Sequence[float], settings: _Settings, unit: str
     ) -> Iterable[Finding]:
-        """What is found about one value; `usual` is what it is a thousand times off, if it is."""
-        point = values[position].point
+        """What is found about one value, by those `before` it in its series, and by `others` where these are few."""
+        point = value.point
         said = f"{point.q or ''}{point.value} {point.unit}"
         if point.q is None:
-            since = _frozen_since(values, position, settings)
+            since = _frozen_since(value, before, settings)
             if since is not None:
                 yield self._finding("frozen", f"{said} again and again since {beijing_text(since)}")
+        usual = _thousandfold(value, before, others, settings)
         if usual is not None:
             text = f"{said} is some {settings.factor:g} times off what is usual here, {usual:g} {unit}"
             yield self._finding("unit-suspect", text)
             return  # of course it jumps too
-        around = _jumped_from(values, position, settings)
+        around = _jumped_from(value, before, settings)
         if around is not None:
             yield self._finding("jump", f"{said} after values around {around:g} {unit}")
 
@@ -168,39 +179,46 @@ class SeriesChecks:
         frozen = parameters(self._tables, "frozen", factor, period, unit)
         jump = parameters(self._tables, "jump", factor, period, unit)
         suspect = parameters(self._tables, "unit-suspect", factor, period, unit)
+        window = max(map(int, (frozen["count"], frozen["coarse"], jump["last"], suspect["last"])))
+        duration = parse_duration(period)
+        length = duration.seconds * 1000 + duration.months * 31 * DAY
         return _Settings(
             count=int(frozen["count"]), coarse=int(frozen["coarse"]), span=int(float(frozen["hours"]) * _HOUR),
             above=float(frozen["above"]), times=float(jump["times"]), last=int(jump["last"]), least=int(jump["least"]),
             gap=float(jump["gap"]), relative=float(jump["relative"]), floor=float(jump["floor"]),
             daily=float(jump["daily"]), factor=float(suspect["factor"]), tolerance=float(suspect["tolerance"]),
             recent=int(suspect["last"]), enough=int(suspect["least"]), digits=int(suspect["digits"]),
+            window=window, reach=int(window * length * _SLACK) or _REACH,
         )  # fmt: skip
 
 
-def _frozen_since(values: Sequence[_Value], position: int, settings: _Settings) -> int | None:
+def _frozen_since(value: _Value, before: Sequence[_Value], settings: _Settings) -> int | None:
     """Since when (ms UTC) the value has been the same, where that is for long enough to be frozen."""
-    point = values[position].point
+    point = value.point
     digits = significant_digits(point.value or "")
     count = settings.count if digits > 2 else settings.coarse if digits == 2 else 0
-    if not count or abs(values[position].number) <= settings.above:
+    if not count or abs(value.number) <= settings.above:
         return None
-    first = position
-    while first and _same(values[first - 1].point, point):
-        first -= 1
-    since = values[first].point.at
-    return since if position - first + 1 >= count and point.at - since >= settings.span else None
+    since, same = point.at, 1
+    for one in reversed(before):
+        if not _same(one.point, point):
+            break
+        since, same = one.point.at, same + 1
+    return since if same >= count and point.at - since >= settings.span else None
 
 
 def _same(one: Point, other: Point) -> bool:
     return one.value == other.value and one.q is None and one.unit == other.unit
 
 
-def _thousandfold(before: Sequence[float], value: _Value, settings: _Settings, others: Sequence[float]) -> float | None:
+def _thousandfold(
+    value: _Value, before: Sequence[_Value], others: Sequence[float], settings: _Settings
+) -> float | None:
     """The usual value, where this one is a factor `settings.factor` above or below it."""
     number = value.number
     if value.point.q is not None or number <= 0:
         return None
-    recent = before if before and min(before) > 0 else [one for one in before if one > 0]
+    recent: Sequence[float] = [one.number for one in before[-settings.recent :] if one.number > 0]
     if len(recent) < settings.enough:
         recent = others
     if len(recent) < settings.enough:
@@ -215,10 +233,9 @@ def _thousandfold(before: Sequence[float], value: _Value, settings: _Settings, o
     return usual if least <= ratio <= settings.factor * settings.tolerance else None
 
 
-def _jumped_from(values: Sequence[_Value], position: int, settings: _Settings) -> float | None:
+def _jumped_from(value: _Value, before: Sequence[_Value], settings: _Settings) -> float | None:
     """The median of the recent values, where this one is far from it and from the one before."""
-    recent = values[max(0, position - settings.last) : position]
-    value = values[position]
+    recent = before[-settings.last :]
     if len(recent) < settings.least:
         return None
     numbers = [one.number for one in recent]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -378,6 +380,12 @@ def test_every_rule_is_published_with_its_table_and_in_both_languages() -> None:
         assert rule["where"] in ("door", "commit")
 
 
+def test_the_page_about_the_rules_names_each_with_its_place_and_title() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "quality.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^\| `([a-z-]+)` \| (\S+) \| (door|commit) \|", page, re.MULTILINE)
+    assert shown == [(rule.code, rule.title_zh, rule.where) for rule in RULES]
+
+
 def test_the_shipped_table_speaks_of_what_exists_and_gives_each_figure_a_reason() -> None:
     assert list(TABLES[QualityRules].contradictions(TABLES)) == []
     assert all(row["basis"] or row["rule"] == "jump" for row in shipped(QualityRules.table).rows)
@@ -403,6 +411,21 @@ def test_the_more_particular_row_goes_before_and_bounds_are_converted_exactly() 
     assert parameters(TABLES, "jump", "w21016", "PT1H", "mg/L")["relative"] == "0.8"
     assert parameters(TABLES, "range", "a21026", "PT1H", "mg/m3")["high"] == "20000"
     assert parameters(TABLES, "range", "a21026", "PT1H", "ng/m3")["high"] == "20000000000"
+
+
+@given(st.lists(st.tuples(st.integers(1, 30), st.sampled_from(["0.38", "0.381", "1.34", "400"])), max_size=80))
+@pytest.mark.parametrize("period", ["PT1H", "PT0S"])
+def test_a_window_of_history_decides_as_all_of_it_would(period: str, steps: list[tuple[int, str]]) -> None:
+    """So it does not matter how much more of a series was read with it."""
+    series, at = [], 0
+    for hours, value in steps:
+        at += hours * HOUR
+        series.append(Point(at, value, "mg/L", None, valid=True, confirmed=False))
+    window, reach = SERIES.window("w21003", period), SERIES.reach("w21003", period)
+    for place, last in enumerate(series):
+        read = [one for one in series[max(0, place - window) : place + 1] if one.at >= last.at - reach]
+        alone = [finding for _, finding in SERIES.judge("w21003", period, read, [len(read) - 1])]
+        assert alone == [finding for _, finding in SERIES.judge("w21003", period, series, [place])]
 
 
 @pytest.mark.parametrize(
