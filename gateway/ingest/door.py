@@ -233,15 +233,15 @@ class Door:
             if not (given or reading.findings):
                 continue
             rev = new.get(position)
+            if rev is not None:  # otherwise it was judged when it first came
+                key = Key(*reading.row.key, rev)
+                for rule, detail, reference in reading.findings:
+                    if act.submitted or rule not in given:
+                        tally.problems.append(Problem(reading.item.place, "noted", f"quality.{rule}", detail))
+                        found.append(Found(key, rule, self._home, reference, detail, act.at))
             if rev is not None or (position in taken.duplicates and not act.submitted):
                 key = Key(*reading.row.key, rev or reading.row.rev)
                 found += [Found(key, rule, act.provider, "", "", act.at) for rule in given]
-            if rev is None:
-                continue  # it was judged when it first came
-            for rule, detail, reference in reading.findings:
-                if rule not in given:
-                    tally.problems.append(Problem(reading.item.place, "noted", f"quality.{rule}", detail))
-                    found.append(Found(key, rule, self._home, reference, detail, act.at))
         if found:
             add_findings(session, found)
 

@@ -64,10 +64,12 @@ class Wanted(NamedTuple):
 
 
 def add_findings(session: WriteSession, found: Iterable[Found]) -> list[Found]:
-    """Keep what is new of `found`; that, in order."""
-    given = list(dict.fromkeys(found))
-    held = {(one.key, one.rule, one.source) for one in _held(session, {one.key for one in given})}
-    fresh = [one for one in given if (one.key, one.rule, one.source) not in held]
+    """Keep what is new of `found`; that, in order. Of one finding said twice the first is kept."""
+    first: dict[tuple[Key, str, str], Found] = {}
+    for one in found:
+        first.setdefault((one.key, one.rule, one.source), one)
+    held = {(one.key, one.rule, one.source) for one in _held(session, {key for key, _, _ in first})}
+    fresh = [one for said, one in first.items() if said not in held]
     if fresh:
         dialect = postgresql if session.dialect.name == "postgresql" else sqlite
         # Sorted, so that two writers that add the same wait for each other instead of for ever.

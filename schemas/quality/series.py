@@ -32,6 +32,7 @@ from schemas.units import Units
 _HOUR = 3_600_000  # ms
 _SLACK = 1.5  # the values of a window are looked for so much further back, since some are missing
 _REACH = 40 * DAY  # ms that instants are looked for: of some series there is one a day
+_FARTHEST = 800 * DAY  # ms: two years of months; averages of years are no history for each other
 _NORMAL = 1.4826  # of a normal distribution the median absolute deviation is the standard deviation by this
 _RESOLUTION = 10  # steps of the last printed digit: for a factor without a floor no jump is smaller
 
@@ -188,7 +189,7 @@ class SeriesChecks:
             gap=float(jump["gap"]), relative=float(jump["relative"]), floor=float(jump["floor"]),
             daily=float(jump["daily"]), factor=float(suspect["factor"]), tolerance=float(suspect["tolerance"]),
             recent=int(suspect["last"]), enough=int(suspect["least"]), digits=int(suspect["digits"]),
-            window=window, reach=int(window * length * _SLACK) or _REACH,
+            window=window, reach=min(int(window * length * _SLACK) or _REACH, _FARTHEST),
         )  # fmt: skip
 
 

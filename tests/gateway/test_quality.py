@@ -102,6 +102,23 @@ def test_what_the_door_finds_is_stored_told_and_travels_with_the_line(wujiang: N
     assert found(jiashan) == [("range", WUJIANG, "0")]
 
 
+def test_what_a_station_says_was_found_is_kept_beside_what_our_rules_say(wujiang: Node) -> None:
+    outcome = give(wujiang, hour(0, "-0.1", findings=["range", "own-rule"]))
+    assert [noted["code"] for noted in report(wujiang, outcome)] == ["quality.range"]
+    with wujiang.gateway.database.read() as session:
+        listed = findings.read_page(session, Wanted(), after=None, limit=5)
+    assert [(one.finding.rule, one.finding.detail) for one in listed] == [
+        ("own-rule", ""), ("range", "-0.1 ug/L is less than 0"),
+    ]  # fmt: skip
+
+
+def test_averages_of_years_are_judged_without_reading_their_history(wujiang: Node) -> None:
+    years = [f"{year}-01-01T00:00:00+08:00" for year in range(2000, 2025)]
+    give(wujiang, *(hour(0, "2.1", at=at, period="P1Y", factor="w20004") for at in years))
+    assert judge(wujiang) == 0
+    assert waiting(wujiang) == 0
+
+
 def test_what_a_recipient_finds_beyond_the_line_is_advice_in_its_report(wujiang: Node, jiashan: Node) -> None:
     for batch in publish(wujiang, at=NOW):
         carry(batch, wujiang, jiashan, now=NOW)
