@@ -62,21 +62,23 @@ def read_moment(
     bare = narrow(text)
     match = next((found for form in (*forms, *EXCEL) if (found := time_form(form).fullmatch(bare))), None)
     if match is None:
-        raise SheetError(f"{text[:40]!r} is not a time such as {forms[0] if forms else EXCEL[1]}", code="sheet.time-unread")
+        raise SheetError(
+            f"{text[:40]!r} is not a time such as {forms[0] if forms else EXCEL[1]}", code="sheet.time-unread"
+        )
     parts = match.groupdict()
     if parts.get("hour") is None and not midnight:
         raise SheetError(f"{text[:40]!r} says no hour", code="sheet.hour-missing")
     if parts.get("year") is not None:
-        found = _instant(parts, int(parts["year"]))
+        moment = _instant(parts, int(parts["year"]))
     elif year is not None:
-        found = _instant(parts, year)
+        moment = _instant(parts, year)
     elif latest is not None:
-        found = _latest(parts, datetime.fromtimestamp(latest // 1000, UTC).astimezone(BEIJING))
+        moment = _latest(parts, datetime.fromtimestamp(latest // 1000, UTC).astimezone(BEIJING))
     else:
         raise SheetError(f"{text[:40]!r} says no year", code="sheet.year-missing")
-    if found is None:
+    if moment is None:
         raise SheetError(f"there is no such time as {text[:40]!r}", code="sheet.time-unread")
-    return found
+    return moment
 
 
 def _latest(parts: dict[str, str | None], reference: datetime) -> datetime | None:

@@ -29,7 +29,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
-from types import MappingProxyType
 from typing import Literal
 
 from schemas.errors import SharingError
@@ -40,7 +39,6 @@ Kind = Literal["observation", "site"]
 Layout = Literal["wide", "long"]
 Hours = Literal["start", "end", "instant"]
 Missing = Literal["null", "omit"]
-NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class ProfileError(SharingError):
@@ -57,7 +55,7 @@ class FromColumn:
     """
 
     column: str
-    values: Mapping[str, str] = NOTHING
+    values: Mapping[str, str] = field(default_factory=dict)
     optional: bool = False
 
 
@@ -73,7 +71,7 @@ class SiteColumns:
     join: str = "-"
     read: Literal["name", "id"] = "name"
     prefix: str = ""
-    table: Mapping[str, str] = NOTHING
+    table: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -93,7 +91,7 @@ class FactorColumn:
 
     factor: str
     unit: str
-    members: Mapping[str, str] = NOTHING
+    members: Mapping[str, str] = field(default_factory=dict)
     optional: bool = False
 
 
@@ -104,7 +102,7 @@ class ItemColumns:
     item: str
     value: str
     unit: Source
-    table: Mapping[str, str] = NOTHING
+    table: Mapping[str, str] = field(default_factory=dict)
     name: str = ""  # a second column that names the item whose code `item` has: the two must agree
 
 
@@ -158,7 +156,7 @@ class Use:
 
     now: int
     year: int | None = None
-    sites: Mapping[str, str] = NOTHING
+    sites: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -24,10 +24,12 @@ from typing import NamedTuple
 DIGITS = 15  # significant; what a double keeps of a decimal, and what Excel shows at most
 _FIFTEEN = Context(prec=DIGITS, rounding=ROUND_HALF_EVEN)
 _NUMBER = re.compile(r"-?\d{1,400}(?:\.\d{1,400})?(?:[eE][+-]?\d{1,3})?", re.ASCII)
-_HARMLESS = re.compile(r"\[(?:Red|Black|Blue|Green|White|Cyan|Magenta|Yellow|Color ?\d+|\$-[0-9A-Fa-f]*)\]|_.|\*.", re.I)
+_HARMLESS = re.compile(
+    r"\[(?:Red|Black|Blue|Green|White|Cyan|Magenta|Yellow|Color ?\d+|\$-[0-9A-Fa-f]*)\]|_.|\*.", re.IGNORECASE
+)
 _QUOTED = re.compile(r'"[^"]*"|\\.')
 _SHAPE = re.compile(r"[ ()+-]*(#?,?#*0*[0#?]*)(?:\.([0#?]+))?(E[+-]0+)?(%?)[ ()+-]*")
-_DATE_TOKEN = re.compile(r"[ymdhs]", re.I)
+_DATE_TOKEN = re.compile(r"[ymdhs]", re.IGNORECASE)
 _ALL = 400  # decimals; more than any number that is read
 _MAX_SERIAL = Decimal(2_958_466)  # 9999-12-31
 

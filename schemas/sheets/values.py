@@ -16,7 +16,7 @@ from schemas.sheets.grid import SheetError
 _WIDE = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3000: " ", 0x00A0: " ", 0x2212: "-"}
 _NUMBER = r"-?(?:0|[1-9]\d{0,17})(?:\.\d{1,18})?"
 _VALUE = re.compile(rf"(?P<sign>[<>])?\s*(?P<number>{_NUMBER})\s*(?P<below>[Ll])?(?P<percent>%)?", re.ASCII)
-_UNDETECTED = re.compile(rf"(?:N\.?D\.?|未检出)(?:\s*\(?\s*<?\s*({_NUMBER})\s*L?\s*\)?)?", re.I)
+_UNDETECTED = re.compile(rf"(?:N\.?D\.?|未检出)(?:\s*\(?\s*<?\s*({_NUMBER})\s*L?\s*\)?)?", re.IGNORECASE)
 _SCIENTIFIC = re.compile(r"-?\d(?:\.\d{1,14})?[eE][+-]?\d{1,2}", re.ASCII)
 _COMMA = re.compile(r"[<>]?\s*-?\d[\d,]*,\d[\d.]*\s*[Ll]?", re.ASCII)
 _ERRORS = frozenset({"#N/A", "#DIV/0!", "#REF!", "#VALUE!", "#NAME?", "#NUM!", "#NULL!", "#SPILL!", "#CALC!"})
@@ -34,8 +34,7 @@ class Value(NamedTuple):
 
 
 def narrow(text: str) -> str:
-    """`text` with full-width characters as the plain ones, without blanks around it. Superscripts stay: 10⁵ is not 105.
-    """
+    """`text` with plain characters for full-width ones, without blanks around it. Superscripts stay: 10⁵ is not 105."""
     return text.translate(_WIDE).strip()
 
 

@@ -17,7 +17,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import IO
+from typing import IO, Any, cast
 from xml.etree.ElementTree import Element, ParseError, XMLPullParser
 
 from schemas.errors import LimitError
@@ -298,18 +298,22 @@ def _elements(package: zipfile.ZipFile, part: str, *tags: str) -> Iterator[Eleme
 
 def _stream(file: IO[bytes], tags: tuple[str, ...]) -> Iterator[Element]:
     """The elements with these local names, each once it is complete. A document type is refused: it makes entities."""
-    parser = XMLPullParser(("end",))
+    parser: XMLPullParser[Any] = XMLPullParser(("end",))
     tail = b""
     while chunk := file.read(_CHUNK):
-        if b"<!" in (window := tail + chunk) and re.search(rb"<!(DOCTYPE|ENTITY)", window):
+        window = tail + chunk
+        if b"<!" in window and re.search(rb"<!(DOCTYPE|ENTITY)", window):
             raise SheetError("the workbook declares entities", code="sheet.not-xlsx")
         tail = chunk[-16:]
         parser.feed(chunk)
-        for _, element in parser.read_events():
-            if _tag(element) in tags:
-                yield element
+        yield from _complete(parser, tags)
     parser.close()
-    for _, element in parser.read_events():
+    yield from _complete(parser, tags)
+
+
+def _complete(parser: XMLPullParser[Any], tags: tuple[str, ...]) -> Iterator[Element]:
+    events = cast("Iterator[tuple[str, Element]]", parser.read_events())
+    for _, element in events:
         if _tag(element) in tags:
             yield element
 
