@@ -14,12 +14,13 @@ import msgspec
 from schemas.devices import Device
 from schemas.errors import LimitError, PacketError, RecordError, SharingError, UnresolvedError
 from schemas.hj212 import Damage, Message, parse_message, split_packets, to_observations
-from schemas.records import Observation, Record, check_record, decode_line, decode_open_line
+from schemas.records import Observation, Record, check_record, decode_line, decode_open_line, encode_record
+from schemas.sheets import CSV, SHEETS, XLSX, Finding, Through, place, read_grid, read_sheet
 
 NDJSON = "application/x-ndjson"
 JSON = "application/json"
 HJ212 = "text/vnd.hj212"
-MEDIA_TYPES = (NDJSON, JSON, HJ212)
+MEDIA_TYPES = (NDJSON, JSON, HJ212, CSV, XLSX)
 
 MAX_LINES = 200_000  # records of one submission; a larger load is several
 _SHOWN = 200  # bytes of the offending text that a report repeats
@@ -86,8 +87,10 @@ class Parcel:
         self.problems.append(Problem(waiting.place, "held", code, detail, (), text))
 
 
-def unpack(media_type: str, content: bytes, devices: Mapping[str, Device]) -> Parcel:
-    """The parcel in `content`, of one of `MEDIA_TYPES`.
+def unpack(
+    media_type: str, content: bytes, devices: Mapping[str, Device], through: Through | None = None
+) -> Parcel:  # fmt: skip
+    """The parcel in `content`, of one of `MEDIA_TYPES`. A sheet is read `through` its profile.
 
     Raises:
         LimitError: more records than one submission may hold.
@@ -103,6 +106,8 @@ def unpack(media_type: str, content: bytes, devices: Mapping[str, Device]) -> Pa
             return unpack_lines(_array(content), word="element")
         case "text/vnd.hj212":
             return _unpack_packets(content, devices)
+    if media_type in SHEETS:
+        return _unpack_sheet(media_type, content, through)
     raise RecordError(f"records come as {', '.join(MEDIA_TYPES)}", code="submission.media-type")
 
 
@@ -158,6 +163,31 @@ def _unpack_packets(content: bytes, devices: Mapping[str, Device]) -> Parcel:
         if len(parcel.items) > MAX_LINES:
             raise LimitError(f"a submission holds at most {MAX_LINES} records", code="submission.too-many")
     return parcel
+
+
+def _unpack_sheet(media_type: str, content: bytes, through: Through | None) -> Parcel:
+    """The records of a sheet, each with the line it would have come as: that is what waits where something does."""
+    if through is None:
+        message = "a sheet comes with the name of the profile that reads it (profile=NAME)"
+        raise RecordError(message, code="submission.profile-missing")
+    parcel = Parcel()
+    for found in read_sheet(read_grid(media_type, content, through.profile), through.profile, through.use):
+        where = place(found.row, found.column)
+        if isinstance(found, Finding):
+            _add_finding(parcel, where, found)
+        else:
+            parcel.items.append(Item(where, found.record, encode_record(found.record)))
+        if len(parcel.items) > MAX_LINES:
+            raise LimitError(f"a submission holds at most {MAX_LINES} records", code="submission.too-many")
+    if not parcel.items and not parcel.problems:
+        raise _empty()
+    return parcel
+
+
+def _add_finding(parcel: Parcel, where: str, found: Finding) -> None:
+    if found.record is not None:
+        parcel.waiting.append(Waiting(where, encode_record(found.record), NDJSON, found.waits_for, found.name))
+    parcel.problems.append(Problem(where, found.verdict, found.code, found.detail, found.pointers, found.text))
 
 
 _HEAD, _CRC = 6, 4  # bytes around a data segment

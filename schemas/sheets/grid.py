@@ -54,7 +54,9 @@ class Grid:
 
 
 def place(row: int, column: int = 0) -> str:
-    """Where something stands, as a report says it: `row 12, column C`; `row 12` where it is the whole row."""
+    """Where something stands, as a report says it: `row 12, column C`; `row 12`; `sheet` for all of it."""
+    if not row:
+        return "sheet"
     return f"row {row}, column {letters(column)}" if column else f"row {row}"
 
 
@@ -63,6 +65,8 @@ _PLACE = re.compile(r"row (\d{1,7})(?:, column ([A-Z]{1,3}))?", re.ASCII)
 
 def read_place(text: str) -> tuple[int, int] | None:
     """Row and column (0: the whole row) of a `place`, or None where it names none."""
+    if text == "sheet":
+        return 0, 0
     match = _PLACE.fullmatch(text)
     if match is None:
         return None

@@ -160,6 +160,19 @@ class Use:
 
 
 @dataclass(frozen=True)
+class Through:
+    """A profile, and what is given for the sheet that is read through it."""
+
+    profile: Profile
+    use: Use
+
+    @property
+    def reference(self) -> str:
+        """`water-national@1`, with a year that was given: `water-national@1?year=2021`."""
+        return self.profile.reference + (f"?year={self.use.year}" if self.use.year else "")
+
+
+@dataclass(frozen=True)
 class Found:
     """One record and the cell its value stood in; column 0 where it is the row as a whole."""
 

@@ -21,6 +21,7 @@ from schemas.factors import Factors
 from schemas.flags import is_valid
 from schemas.mappings import check_meaning
 from schemas.records import Observation, Record, check_record, decode_line
+from schemas.sheets.annotated import COLUMN
 from schemas.sheets.comma import read_csv
 from schemas.sheets.grid import Grid, Note, SheetError, plain
 from schemas.sheets.moments import read_moment
@@ -97,7 +98,7 @@ def find_columns(grid: Grid, profile: Profile) -> dict[str, int]:
 def _unread_columns(grid: Grid, profile: Profile, columns: Mapping[str, int]) -> Iterator[Finding]:
     known = set(columns.values()) | {0}
     for number, text in enumerate(grid.rows[profile.header - 1], 1):
-        if number not in known and text.strip():
+        if number not in known and text.strip() not in ("", COLUMN):
             detail = f"{profile.reference} does not read the column {text.strip()[:60]!r}"
             yield Finding(profile.header, number, "noted", "sheet.column-unread", detail, (), text[:60])
 
@@ -360,7 +361,8 @@ class _Rows:
 
 
 def _tables(profile: Profile, use: Use) -> dict[str, str]:
-    return {**(profile.site.table if profile.site else {}), **use.sites}
+    """Sites by name or code: what the profile says goes before what is given at use."""
+    return {**use.sites, **(profile.site.table if profile.site else {})}
 
 
 def _flag_of_missing(given: Mapping[str, str], mark: str, at: str) -> str:
