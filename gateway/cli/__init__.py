@@ -11,7 +11,22 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli import audit, batch, client, demo, device, doctor, hj212, partner, plan, send, setup, sync
+from gateway.cli import (
+    audit,
+    batch,
+    check,
+    client,
+    demo,
+    device,
+    doctor,
+    hj212,
+    partner,
+    plan,
+    profile,
+    send,
+    setup,
+    sync,
+)
 from gateway.cli.exits import EXIT_CODES
 from gateway.cli.terminal import Commands, say
 
@@ -48,12 +63,14 @@ app.command()(demo.demo)
 app.command()(setup.init)
 app.command()(setup.serve)
 app.command()(send.send)
+app.command()(check.check)
 app.command()(doctor.doctor)
 for name, group in {
     "plan": plan.app,
     "partner": partner.app,
     "client": client.app,
     "device": device.app,
+    "profile": profile.app,
     "sync": sync.sync_app,
     "feed": sync.feed_app,
     "held": sync.held_app,

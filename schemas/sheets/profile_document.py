@@ -130,6 +130,15 @@ class _ProfileReading(Reading):
             repeated=self._optional(top, "repeated", ""),
         )
 
+    def choice(
+        self, members: dict[str, object], name: str, pointer: str, choices: tuple[Any, ...], default: Any
+    ) -> Any:
+        """As any document's, and `?` is one still to be made."""
+        if members.get(name) == UNDECIDED:
+            self.fault(f"{pointer}/{escape(name)}", "is still to be decided by a person")
+            return default
+        return super().choice(members, name, pointer, choices, default)
+
     def texts(self, value: object, pointer: str) -> dict[str, str]:
         """A mapping of text to text."""
         members = self.mapping(value, pointer, (), None)
@@ -160,12 +169,12 @@ class _ProfileReading(Reading):
             except SheetError as error:
                 self.fault(f"/time/forms/{index}", error.detail)
         year = self._optional(members, "year", "/time")
-        if year not in ("", "latest") and re.fullmatch(r"(?:19|2\d)\d\d", year, re.ASCII) is None:
+        if year not in ("", "latest", FAULTY) and re.fullmatch(r"(?:19|2\d)\d\d", year, re.ASCII) is None:
             self.fault("/time/year", "is neither `latest` nor a year")
         return TimeColumns(
             columns=self._columns(members, "/time"),
             forms=forms,
-            hours=self._chosen(members, "hours", "/time", get_args(Hours), "instant"),
+            hours=self.choice(members, "hours", "/time", get_args(Hours), "instant"),
             midnight=self.choice(members, "date-only", "/time", ("midnight", "refuse"), "refuse") == "midnight",
             year=year,
         )
@@ -305,14 +314,6 @@ class _ProfileReading(Reading):
 
     def _optional(self, members: dict[str, object], name: str, pointer: str) -> str:
         return self._decided(members, name, pointer) if members.get(name, "") != "" else ""
-
-    def _chosen(
-        self, members: dict[str, object], name: str, pointer: str, choices: tuple[Any, ...], default: Any
-    ) -> Any:
-        if members.get(name) == UNDECIDED:
-            self.fault(f"{pointer}/{name}", "is still to be decided by a person")
-            return default
-        return self.choice(members, name, pointer, choices, default)
 
     def _yes(self, members: dict[str, object], name: str, pointer: str) -> bool:
         answer: Literal["true", "false"] = self.choice(members, name, pointer, ("true", "false"), "false")
