@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import random
 import zipfile
+from contextlib import suppress
 
 import pytest
 from hypothesis import given, settings
@@ -254,10 +255,8 @@ def test_a_damaged_file_is_read_or_refused_and_nothing_else(media_type: str, see
             content[at:at] = dice.randbytes(dice.randint(1, 40))
         if not content:
             break
-    try:
+    with suppress(SharingError):  # anything else fails the test
         read_grid(media_type, bytes(content))
-    except SharingError as error:
-        assert error.code.startswith("sheet.")
 
 
 @settings(max_examples=300)
@@ -267,10 +266,8 @@ def test_a_worksheet_of_damaged_xml_in_a_sound_archive_is_read_or_refused(seed: 
     part = bytearray(sheet_part(text("A1", "a") + cell("B1", "0.1", style=1), merged="A1:B2").encode())
     for _ in range(dice.randint(1, 5)):
         part[dice.randrange(len(part))] = dice.choice(b"<>/\"'&;0123456789ABZabz= \x00\xff")
-    try:
+    with suppress(SharingError):  # anything else fails the test
         read_workbook(workbook(bytes(part), formats=("0.00",)))  # type: ignore[arg-type]
-    except SharingError as error:
-        assert error.code.startswith("sheet.")
 
 
 @given(st.integers(1, 16_384), st.integers(0, 16_384))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import yaml
 from hypothesis import given
@@ -39,8 +41,6 @@ def test_a_profile_is_read_and_names_itself() -> None:
 
 
 def test_json_says_the_same_as_yaml() -> None:
-    import json
-
     assert parse_profile(json.dumps(yaml.load(WIDE, yaml.BaseLoader)).encode()) == parse_profile(WIDE.encode())
 
 
@@ -137,13 +137,17 @@ def test_no_document_ends_in_anything_but_a_profile_or_our_error(data: bytes) ->
         parse_profile(data)
 
 
-@given(st.recursive(st.text(max_size=4), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(
-    ["profile", "version", "site", "time", "column", "columns", "factors", "items", "members", "unit", "table", "kind",
-     "layout", "missing", "ignore", "hours", "forms", "values", "title", "optional"]), inner, max_size=6), max_leaves=20))  # fmt: skip
-def test_no_shape_of_document_ends_in_anything_but_our_error(document: object) -> None:
-    import json
+_MEMBERS = (
+    "profile", "version", "site", "time", "column", "columns", "factors", "items", "members", "unit", "table", "kind",
+    "layout", "missing", "ignore", "hours", "forms", "values", "title", "optional",
+)  # fmt: skip
 
+
+def _deeper(inner: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
+    return st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(_MEMBERS), inner, max_size=6)
+
+
+@given(st.dictionaries(st.sampled_from(_MEMBERS), st.recursive(st.text(max_size=4), _deeper, max_leaves=20)))
+def test_no_shape_of_document_ends_in_anything_but_our_error(document: dict[str, object]) -> None:
     with pytest.raises(SharingError):
-        parse_profile(
-            json.dumps({"profile": "x", "version": "1", **(document if isinstance(document, dict) else {})}).encode()
-        )
+        parse_profile(json.dumps({"profile": "x", "version": "1", **document}).encode())

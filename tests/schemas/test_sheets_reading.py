@@ -273,8 +273,10 @@ def shipped_document_text(name: str) -> str:
     return shipped_document(name).decode()
 
 
-@given(st.lists(st.lists(st.text(max_size=12) | st.sampled_from(["急水港桥", "04-01 04:00", "0.1", "--", "正常"]), min_size=6,
-                         max_size=6), max_size=6))  # fmt: skip
+_CELLS = st.text(max_size=12) | st.sampled_from(["急水港桥", "04-01 04:00", "0.1", "--", "正常"])
+
+
+@given(st.lists(st.lists(_CELLS, min_size=6, max_size=6), max_size=6))
 def test_no_texts_in_the_cells_end_in_anything_but_records_and_findings(rows: list[list[str]]) -> None:
     profile = parse_profile(WIDE.encode())
     grid = read_grid(CSV, HEADER.encode(), profile)

@@ -77,7 +77,7 @@ def workbook(
         ),
         "xl/styles.xml": (
             f'<styleSheet xmlns="{_MAIN}"><numFmts>{own}</numFmts>'
-            '<fonts><font/></fonts><fills><fill/></fills><borders><border/></borders><cellStyleXfs><xf/></cellStyleXfs>'
+            '<fonts><font/></fonts><fills><fill><patternFill/></fill></fills><borders><border/></borders><cellStyleXfs><xf/></cellStyleXfs>'
             f'<cellXfs><xf numFmtId="0"/>{styles}</cellXfs></styleSheet>'
         ),
         **{f"xl/worksheets/sheet{n}.xml": part for n, part in enumerate(parts, 1)},
