@@ -1,4 +1,4 @@
-"""`/v1/sites`, `/v1/sources`, `/v1/marks`, `/v1/inspections`, `/v1/cases`: what the plan lets the caller read of them."""
+"""`/v1/sites`, `/v1/sources`, `/v1/marks`, `/v1/inspections`, `/v1/cases`: what the plan lets the caller read."""
 
 from __future__ import annotations
 

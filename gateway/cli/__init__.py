@@ -20,6 +20,7 @@ from gateway.cli import (
     device,
     doctor,
     hj212,
+    limits,
     partner,
     plan,
     profile,
@@ -77,6 +78,7 @@ for name, group in {
     "batch": batch.app,
     "audit": audit.app,
     "hj212": hj212.app,
+    "limits": limits.app,
     "db": setup.db_app,
     "config": setup.config_app,
 }.items():
