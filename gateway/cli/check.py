@@ -39,7 +39,7 @@ from schemas.sheets import (
     shipped_names,
     shipped_profile,
 )
-from schemas.sheets.reading import find_columns
+from schemas.sheets.headers import find_columns
 from schemas.times import now_millis
 
 _NAMES = {
@@ -60,8 +60,12 @@ class Checked:
 
     @property
     def counts(self) -> dict[str, int]:
+        """Records, how many of them say again what one before them said, and places by verdict."""
         verdicts = Counter(problem.verdict for problem in self.parcel.problems)
-        return {"records": len(self.parcel.items), **{one: verdicts[one] for one in ("refused", "held", "noted")}}
+        items = self.parcel.items
+        repeated = len(items) - len({item.content for item in items}) if self.media_type != HJ212 else 0
+        of_places = {verdict: verdicts[verdict] for verdict in ("refused", "held", "noted")}
+        return {"records": len(items), "repeated": repeated, **of_places}
 
     @property
     def good(self) -> bool:

@@ -15,7 +15,7 @@ from schemas.errors import LimitError, RecordError
 MAX_BYTES = 64 * 1024 * 1024  # of one file
 MAX_ROWS = 1_048_576  # what one sheet of Excel holds
 MAX_COLUMNS = 1_024
-MAX_CELLS = 8_000_000
+MAX_CELLS = 4_000_000  # as texts some 300 MB
 MAX_CELL = 32_767  # characters; what one cell of Excel holds
 
 

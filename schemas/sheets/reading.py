@@ -21,9 +21,9 @@ from schemas.factors import Factors
 from schemas.flags import is_valid
 from schemas.mappings import check_meaning
 from schemas.records import Observation, Record, check_record, decode_line
-from schemas.sheets.annotated import COLUMN
 from schemas.sheets.comma import read_csv
 from schemas.sheets.grid import Grid, Note, SheetError, plain
+from schemas.sheets.headers import find_columns, unread_columns
 from schemas.sheets.moments import read_moment
 from schemas.sheets.profile import Finding, Found, FromColumn, Profile, Source, Use
 from schemas.sheets.profile_document import shifts
@@ -59,48 +59,12 @@ def read_sheet(grid: Grid, profile: Profile, use: Use) -> Iterator[Found | Findi
     """
     columns = find_columns(grid, profile)
     yield from (Finding(0, 0, "noted", note.code, note.detail) for note in grid.notes)
-    yield from _unread_columns(grid, profile, columns)
+    yield from unread_columns(grid, profile, columns)
     reading = _Rows(grid, profile, use, columns)
     read = reading.observations if profile.kind == "observation" else reading.statement
     for row in range(profile.header + 1, len(grid.rows) + 1):
         if any(not cell.isspace() for cell in grid.rows[row - 1] if cell):
             yield from read(row)
-
-
-def find_columns(grid: Grid, profile: Profile) -> dict[str, int]:
-    """The number of each column that the profile reads and the sheet has, by the header as the profile writes it.
-
-    Raises:
-        SheetError: as `read_sheet`.
-    """
-    if len(grid.rows) < profile.header:
-        raise SheetError(f"there is no row {profile.header} with headers", code="sheet.header-missing")
-    numbers: dict[str, int] = {}
-    twice: list[str] = []
-    for number, text in enumerate(grid.rows[profile.header - 1], 1):
-        header = plain(text)
-        if header in numbers:
-            twice.append(text.strip()[:60])
-        if header:
-            numbers.setdefault(header, number)
-    needed, may = profile.columns()
-    missing = [name for name in needed if plain(name) not in numbers]
-    if missing:
-        pointers = [f"row {profile.header}"]
-        message = f"the sheet lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}"
-        raise SheetError(message, code="sheet.column-missing", pointers=pointers, extra={"missing": missing})
-    ours = {plain(name) for name in (*needed, *may)} - {plain(name) for name in profile.ignore}
-    if any(plain(text) in ours for text in twice):
-        raise SheetError(f"the sheet has these columns twice: {', '.join(twice)}", code="sheet.column-twice")
-    return {name: numbers[plain(name)] for name in (*needed, *may) if plain(name) in numbers}
-
-
-def _unread_columns(grid: Grid, profile: Profile, columns: Mapping[str, int]) -> Iterator[Finding]:
-    known = set(columns.values()) | {0}
-    for number, text in enumerate(grid.rows[profile.header - 1], 1):
-        if number not in known and text.strip() not in ("", COLUMN):
-            detail = f"{profile.reference} does not read the column {text.strip()[:60]!r}"
-            yield Finding(profile.header, number, "noted", "sheet.column-unread", detail, (), text[:60])
 
 
 class _CellError(Exception):

@@ -36,7 +36,8 @@ from schemas.sheets.shown import shown
 
 MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 MAX_PARTS = 2_000  # of one package
-MAX_UNPACKED = 512 * 1024 * 1024  # bytes of all parts together
+MAX_UNPACKED = 256 * 1024 * 1024  # bytes of all parts together; four million cells need some 160 MiB
+MAX_BETWEEN = 200_000  # elements; a row of a thousand cells has some five thousand
 MAX_RATIO = 200  # unpacked to packed, of a part above a mebibyte; sheets of numbers stay below 50
 MAX_SMALL = 32 * 1024 * 1024  # bytes of one part that is held whole: texts, styles, relations
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # an .xls of before 2007, or an .xlsx with a password
@@ -182,7 +183,6 @@ class _Worksheet:
             for element in _stream(file, ("row", "mergeCell")):
                 if _tag(element) == "row":
                     self._row(element)
-                    element.clear()
                 else:
                     self._merge(element.get("ref", ""))
         return self._grid
@@ -297,25 +297,34 @@ def _elements(package: zipfile.ZipFile, part: str, *tags: str) -> Iterator[Eleme
 
 
 def _stream(file: IO[bytes], tags: tuple[str, ...]) -> Iterator[Element]:
-    """The elements with these local names, each once it is complete. A document type is refused: it makes entities."""
-    parser: XMLPullParser[Any] = XMLPullParser(("end",))
-    tail = b""
+    """The elements with these local names, each once it is complete; what was handed out is let go of afterwards.
+
+    A document type is refused, since it makes entities. Were elements between those handed out not counted, a part of
+    a few hundred kilobytes could fill the memory with them.
+    """
+    parser: XMLPullParser[Any] = XMLPullParser(("start", "end"))
+    open_: list[Element] = []
+    tail, between = b"", 0
     while chunk := file.read(_CHUNK):
         window = tail + chunk
         if b"<!" in window and re.search(rb"<!(DOCTYPE|ENTITY)", window):
             raise SheetError("the workbook declares entities", code="sheet.not-xlsx")
         tail = chunk[-16:]
         parser.feed(chunk)
-        yield from _complete(parser, tags)
+        for event, element in cast("Iterator[tuple[str, Element]]", parser.read_events()):
+            if event == "start":
+                open_.append(element)
+                between += 1
+                if between > MAX_BETWEEN:
+                    raise LimitError("a part of the workbook holds too much that is no cell", code="sheet.too-large")
+                continue
+            open_.pop()
+            if _tag(element) in tags:
+                yield element
+                between = 0
+                if open_:
+                    open_[-1].clear()
     parser.close()
-    yield from _complete(parser, tags)
-
-
-def _complete(parser: XMLPullParser[Any], tags: tuple[str, ...]) -> Iterator[Element]:
-    events = cast("Iterator[tuple[str, Element]]", parser.read_events())
-    for _, element in events:
-        if _tag(element) in tags:
-            yield element
 
 
 def _tag(element: Element) -> str:

@@ -80,6 +80,12 @@ def test_a_sheet_is_read_through_a_profile_with_the_sites_given(given: Path) -> 
     assert (found["profile"], found["records"], found["problems"]) == ("lab@1", 1, [])
 
 
+def test_what_a_sheet_says_twice_is_counted(given: Path) -> None:
+    (given / "twice.csv").write_text(SHEET + SHEET.splitlines()[1] + "\n", "utf-8")
+    found = taipu_json("check", given / "twice.csv", "--profile", given / "lab.yaml", "--sites", given / "sites.yaml")
+    assert (found["records"], found["repeated"], found["refused"]) == (2, 1, 0)
+
+
 def test_a_bad_sheet_ends_in_1_and_says_what_to_do_in_both_languages(given: Path) -> None:
     done = taipu("check", given / "bad.csv", "--profile", given / "lab.yaml", "--sites", given / "sites.yaml")
     assert done.exit_code == ExitCode.FAILED
@@ -87,7 +93,7 @@ def test_a_bad_sheet_ends_in_1_and_says_what_to_do_in_both_languages(given: Path
     assert "请只写数字" in done.stdout
     assert "Write the number alone" in done.stdout
     assert "sheet: noted: sheet.encoding-found" in done.stdout
-    assert done.stdout.splitlines()[-1] == "1 records, 1 refused, 0 held, 1 noted"
+    assert done.stdout.splitlines()[-1] == "1 records, 0 repeated, 1 refused, 0 held, 1 noted"
     assert "CSV, read through lab@1" in done.stderr
 
 

@@ -203,10 +203,12 @@ ROW = text("A1", "x")
         (one_sheet(cell("B1", "9") + cell("A1", "9")), "sheet.not-xlsx"),
         (one_sheet(cell("ZZZ1", "9")), "sheet.too-large"),
         (one_sheet(ROW, more={"xl/media/bomb": b"\0" * 4_000_000}), "sheet.too-large"),
+        (workbook("<worksheet><row>" + "<c/>" * 210_000 + "</row></worksheet>"), "sheet.too-large"),
+        (workbook("<worksheet>" + "<x/>" * 210_000 + "</worksheet>"), "sheet.too-large"),
         (one_sheet(ROW, more={f"xl/{n}": b"" for n in range(2_100)}), "sheet.too-large"),
     ],
     ids=["torn", "other zip", "old excel", "macros", "entities", "cut xml", "no text", "no style", "wrong row",
-         "wrong order", "far column", "bomb", "parts"],
+         "wrong order", "far column", "bomb", "cells", "elements", "parts"],
 )  # fmt: skip
 def test_a_workbook_that_is_not_sound_or_not_safe_is_refused_with_its_code(content: bytes, code: str) -> None:
     with pytest.raises(SharingError) as caught:
