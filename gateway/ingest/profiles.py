@@ -7,6 +7,7 @@ of the gateway's own sites, so that a clerk may write 急水港桥 and need not 
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 
 from sqlalchemy import insert, select
@@ -17,8 +18,10 @@ from gateway.store import tables
 from gateway.store.sites import names_of_sites
 from schemas.sheets import Profile, Through, Use, parse_profile, shipped_names, shipped_profile
 from schemas.sheets.profile import shipped_document
+from schemas.sheets.profile_document import NAME
 
 _profile = tables.profile
+_VERSION = re.compile(r"[1-9]\d{0,5}", re.ASCII)
 
 
 def register_profile(session: WriteSession, document: bytes, *, now: int) -> Profile:
@@ -52,7 +55,7 @@ def find_profile(session: ReadSession, reference: str) -> tuple[Profile, bytes]:
         profile = _shipped(name)
         if version in ("", str(profile.version)):
             return profile, shipped_document(name)
-    elif version == "" or (version.isascii() and version.isdigit() and len(version) < 7):
+    elif NAME.fullmatch(name) and (version == "" or _VERSION.fullmatch(version)):
         body = _body(session, name, int(version) if version else None)
         if body is not None:
             return _parsed(body), body

@@ -47,10 +47,15 @@ def write_sheet(
 def remarks_of(problems: Iterable[Mapping[str, Any]]) -> list[Remark]:
     """The lines of a report that stand somewhere in a sheet."""
     return [
-        Remark(*where, line["verdict"], line["code"], line["detail"], line["text"] if where[1] else "")
+        Remark(*where, line["verdict"], line["code"], line["detail"], _cell_text(line["text"]) if where[1] else "")
         for line in problems
         if (where := read_place(line["place"])) is not None
     ]
+
+
+def _cell_text(text: str) -> str:
+    """What the cell said. The store repeats a record's line, which whoever made the sheet has never seen."""
+    return "" if text.startswith('{"kind":') else text
 
 
 def as_lines(problems: Iterable[Problem]) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import zipfile
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +24,9 @@ if TYPE_CHECKING:  # it takes a third of a second to import, and most sheets are
     from openpyxl.workbook.workbook import Workbook
 
 COLUMN = "问题 / Problem"
-MAX_KEPT = 400_000  # cells of a workbook that is given back as it came; each takes half a kilobyte while it is open
+MAX_KEPT = (
+    16 * 1024 * 1024
+)  # bytes unpacked of a workbook that is given back as it came; open it takes twenty-fold
 _COLOURS = {"refused": "FFFFC7CE", "held": "FFFFEB9C", "revised": "FFDDEBF7", "noted": "FFDDEBF7"}
 _HARMLESS = re.compile(r"-?\d+(?:\.\d+)?%?|-+", re.ASCII)
 _RUNS = ("=", "+", "-", "@", "\t", "\r")
@@ -70,7 +73,7 @@ def annotated_workbook(content: bytes | None, grid: Grid, remarks: Iterable[Rema
     """The workbook `content` with its remarks, or a new one of the cells of `grid` where there is none to keep."""
     listed = list(remarks)
     words = _words(grid, listed, header)
-    book = _reopened(content) if content is not None and _cells(grid) <= MAX_KEPT else None
+    book = _reopened(content) if content is not None else None
     if book is None or grid.name not in book.sheetnames:
         book = _copied(grid, listed, words, header)
     else:
@@ -102,14 +105,13 @@ def _width(grid: Grid) -> int:
     return max((len(row) for row in grid.rows), default=0)
 
 
-def _cells(grid: Grid) -> int:
-    return sum(len(row) for row in grid.rows)
-
-
 def _reopened(content: bytes) -> Workbook | None:
     from openpyxl import load_workbook
 
     try:
+        with zipfile.ZipFile(io.BytesIO(content)) as package:
+            if sum(part.file_size for part in package.infolist()) > MAX_KEPT:
+                return None
         return load_workbook(io.BytesIO(content), keep_links=False)
     except Exception:  # noqa: BLE001 - whatever a library says of a stranger's file: its cells are copied then
         return None

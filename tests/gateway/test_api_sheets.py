@@ -132,6 +132,15 @@ def test_a_workbook_comes_back_as_that_workbook_with_the_cell_marked(world: Worl
     assert world.station.get(f"{outcome['report']}?format=csv").status_code == 200
 
 
+def test_a_value_that_differs_from_the_one_held_is_refused_beside_its_cell_in_the_clerks_words(world: World) -> None:
+    assert world.send(sheet(GOOD)).status_code == 201
+    outcome = world.send(sheet(GOOD.replace("7.30", "7.35"))).json()
+    assert counts(outcome) == {"duplicates": 1, "refused": 1}
+    report = world.station.get(f"{outcome['report']}?format=csv").content.decode("utf-8-sig")
+    assert "record.reason-required" in report
+    assert "observation" not in report
+
+
 def test_the_report_of_other_records_may_be_a_sheet_too(world: World) -> None:
     headers = {"Content-Type": "application/x-ndjson"}
     outcome = world.station.post(PATH, content=reading_line(0) + b"\n{}", headers=headers).json()
@@ -163,6 +172,7 @@ def test_a_name_that_no_site_has_is_refused(world: World) -> None:
         (sheet(GOOD), CSV, "profile=nobody", 404, "profile.unknown"),
         (sheet(GOOD), CSV, "profile=lab@9", 404, "profile.unknown"),
         (sheet(GOOD), CSV, "profile=lab@%C2%B2", 404, "profile.unknown"),
+        (sheet(GOOD), CSV, "profile=%00", 400, "request.malformed"),
         (sheet(GOOD), CSV, "profile=lab&year=12", 400, "request.malformed"),
         (sheet(GOOD), CSV, "profile=air-hourly", 422, "sheet.column-missing"),
         (sheet(), CSV, "profile=lab", 422, "submission.empty"),

@@ -8,7 +8,7 @@ import io
 import pytest
 from openpyxl import Workbook, load_workbook
 
-from schemas.sheets import CSV, XLSX, Finding, Use, parse_profile, read_grid
+from schemas.sheets import CSV, XLSX, Finding, Use, annotated, parse_profile, read_grid
 from schemas.sheets.annotated import COLUMN, Remark, annotated_csv, annotated_workbook, harmless
 from schemas.sheets.reading import read_sheet
 
@@ -77,6 +77,15 @@ def test_a_csv_sheet_may_come_back_as_a_workbook_in_which_nothing_runs() -> None
     assert sheet["B2"].value == "x\N{REPLACEMENT CHARACTER}y"
     assert sheet["A2"].fill.fgColor.rgb == "FFFFEB9C"
     assert "sheet.formula" in str(sheet["C2"].value)
+
+
+def test_a_workbook_too_large_to_be_opened_again_comes_back_as_its_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = kept_by_a_laboratory()
+    grid = read_grid(XLSX, content)
+    monkeypatch.setattr(annotated, "MAX_KEPT", 1_000)
+    back = load_workbook(io.BytesIO(annotated_workbook(content, grid, REMARKS)))
+    assert back.sheetnames == ["数据"]
+    assert back["数据"]["B2"].value == "0.10"
 
 
 def test_a_workbook_that_cannot_be_opened_again_comes_back_as_its_texts() -> None:
