@@ -1,7 +1,7 @@
 """Profiles of sheets, and which one read a submission.
 
 Revision: 20261124_sheets
-Follows: 20261123
+Follows: 20261124_table_versions
 """
 
 import sqlalchemy as sa
@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "20261124_sheets"
-down_revision = "20261123"
+down_revision = "20261124_table_versions"
 branch_labels = None
 depends_on = None
 

@@ -27,6 +27,7 @@ from gateway.cli import (
     send,
     setup,
     sync,
+    table,
 )
 from gateway.cli.exits import EXIT_CODES
 from gateway.cli.terminal import Commands, say
@@ -72,6 +73,7 @@ for name, group in {
     "client": client.app,
     "device": device.app,
     "profile": profile.app,
+    "table": table.app,
     "sync": sync.sync_app,
     "feed": sync.feed_app,
     "held": sync.held_app,

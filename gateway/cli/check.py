@@ -19,6 +19,7 @@ from gateway.cli.exits import ExitCode
 from gateway.cli.terminal import InputError, finish, read_input, say, say_json, tell
 from gateway.ingest.parcel import HJ212, JSON, NDJSON, Parcel, Problem, unpack, unpack_lines
 from gateway.ingest.reports import as_lines, remarks_of, write_sheet
+from gateway.ingest.terms import Terms
 from schemas.batch import MEDIA_TYPE as BATCH
 from schemas.batch import split_batch
 from schemas.devices import MAX_DOCUMENT, Device, parse_devices
@@ -136,14 +137,15 @@ def judge(media_type: str, content: bytes, devices: dict[str, Device], profile: 
     Raises:
         SharingError: the whole of it cannot be read.
     """
+    terms = Terms(use.tables)
     if media_type == BATCH:
         _, lines = split_batch(content)
-        return Checked(media_type, unpack_lines(lines.split(b"\n"), first=2))
+        return Checked(media_type, unpack_lines(lines.split(b"\n"), terms, first=2))
     if media_type not in SHEETS:
-        return Checked(media_type, unpack(media_type, content, devices))
+        return Checked(media_type, unpack(media_type, content, devices, terms))
     chosen = _profile(profile) if profile else recognised(read_grid(media_type, content))
     through = Through(chosen, use)
-    return Checked(media_type, unpack(media_type, content, devices, through), through)
+    return Checked(media_type, unpack(media_type, content, devices, terms, through), through)
 
 
 def recognised(grid: Grid) -> Profile:

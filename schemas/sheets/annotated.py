@@ -24,9 +24,7 @@ if TYPE_CHECKING:  # it takes a third of a second to import, and most sheets are
     from openpyxl.workbook.workbook import Workbook
 
 COLUMN = "问题 / Problem"
-MAX_KEPT = (
-    16 * 1024 * 1024
-)  # bytes unpacked of a workbook that is given back as it came; open it takes twenty-fold
+MAX_KEPT = 16 * 1024 * 1024  # bytes unpacked of a workbook that is given back as it came; open it takes twenty-fold
 _COLOURS = {"refused": "FFFFC7CE", "held": "FFFFEB9C", "revised": "FFDDEBF7", "noted": "FFDDEBF7"}
 _HARMLESS = re.compile(r"-?\d+(?:\.\d+)?%?|-+", re.ASCII)
 _RUNS = ("=", "+", "-", "@", "\t", "\r")

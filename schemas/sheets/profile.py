@@ -34,6 +34,7 @@ from typing import Literal
 from schemas.errors import SharingError
 from schemas.records import Record
 from schemas.sheets.comma import Encoding
+from schemas.tables import Tables, shipped_tables
 
 Kind = Literal["observation", "site"]
 Layout = Literal["wide", "long"]
@@ -152,11 +153,15 @@ class Profile:
 
 @dataclass(frozen=True)
 class Use:
-    """What is given when a sheet is read: the reference instant `now` (ms UTC), a year, and sites by name or code."""
+    """What is given when a sheet is read: the reference instant `now` (ms UTC), a year, and sites by name or code.
+
+    `tables` are those in force; by default the ones that ship, for whoever has no gateway.
+    """
 
     now: int
     year: int | None = None
     sites: Mapping[str, str] = field(default_factory=dict)
+    tables: Tables = field(default_factory=shipped_tables)
 
 
 @dataclass(frozen=True)

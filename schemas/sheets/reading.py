@@ -15,10 +15,9 @@ from typing import Any, cast
 
 import msgspec
 
-from schemas import factors, units
 from schemas.errors import RecordError, SharingError, UnresolvedError
 from schemas.factors import Factors
-from schemas.flags import is_valid
+from schemas.flags import Flags
 from schemas.mappings import check_meaning
 from schemas.records import Observation, Record, check_record, decode_line
 from schemas.sheets.comma import read_csv
@@ -29,8 +28,8 @@ from schemas.sheets.profile import Finding, Found, FromColumn, Profile, Source, 
 from schemas.sheets.profile_document import shifts
 from schemas.sheets.values import narrow, read_value
 from schemas.sheets.workbook import read_workbook
-from schemas.tables import shipped_tables
 from schemas.times import to_millis
+from schemas.units import Units
 
 CSV = "text/csv"
 _LISTS = ("programmes", "upstream", "downstream", "border")
@@ -155,13 +154,13 @@ class _Rows:
         assert long is not None
         column = self._columns[long.item]
         text = self._cell(row, column)
-        code = self._items.get(plain(text)) or (text if factors.known(text) else "")
+        code = self._items.get(plain(text)) or (text if self._use.tables[Factors].known(text) else "")
         try:
             if not code:
                 raise SheetError(f"{text[:40]!r} is not in the profile's table", code="sheet.item-unknown")
-            check_meaning(text, code, shipped_tables()[Factors])
+            check_meaning(text, code, self._use.tables[Factors])
             if long.name:
-                check_meaning(self._cell(row, self._columns[long.name]), code, shipped_tables()[Factors])
+                check_meaning(self._cell(row, self._columns[long.name]), code, self._use.tables[Factors])
         except SharingError as error:
             raise _CellError(row, column, error, text) from error
         return _Item(self._columns[long.value], code, self._unit(row, long.unit), {})
@@ -174,7 +173,7 @@ class _Rows:
         try:
             if not text:
                 raise SheetError("the row says no unit", code="sheet.unit-missing")
-            return units.unit(text).code
+            return self._use.tables[Units].unit(text).code
         except SharingError as error:
             raise _CellError(row, column, error, text) from error
 
@@ -243,7 +242,7 @@ class _Rows:
             return
         at = self._at(row, item.column, moment, given)
         if how == "null":
-            given["flag"] = _flag_of_missing(given, narrow(text), at)
+            given["flag"] = self._flag_of_missing(given, narrow(text), at)
             value, q = None, None
         else:
             text = self._cell(row, item.column)
@@ -264,6 +263,11 @@ class _Rows:
             site=site, factor=item.factor, at=at, value=value, q=q, unit=item.unit, **cast("dict[str, Any]", given)
         )
         yield self._once(self._checked(row, item.column, lambda: _typed(record), text))
+
+    def _flag_of_missing(self, given: Mapping[str, str], mark: str, at: str) -> str:
+        """Why there is no value: the state of the station where it says so, else the mark in the place of the value."""
+        flag, profile = given.get("flag", ""), given.get("profile", "")
+        return flag if flag and not self._use.tables[Flags].is_valid(profile, flag, to_millis(at)) else mark
 
     def _may_be_missing(self, row: int, column: int) -> bool:
         """Whether a mark in this cell is the sheet's own: an error value may be, an unread cell never."""
@@ -292,7 +296,7 @@ class _Rows:
         record: Record | None = None
         try:
             record = make()
-            check_record(record)
+            check_record(record, self._use.tables)
         except UnresolvedError as error:
             return Finding(
                 row, column, "held", error.code, error.detail, error.pointers, text[:200], record, error.waits_for,
@@ -327,14 +331,6 @@ class _Rows:
 def _tables(profile: Profile, use: Use) -> dict[str, str]:
     """Sites by name or code: what the profile says goes before what is given at use."""
     return {**use.sites, **(profile.site.table if profile.site else {})}
-
-
-def _flag_of_missing(given: Mapping[str, str], mark: str, at: str) -> str:
-    """Why there is no value: the state of the station where it says so, else the mark in the place of the value."""
-    flag = given.get("flag", "")
-    if flag and not is_valid(given.get("profile", ""), flag, to_millis(at)):
-        return flag
-    return mark
 
 
 @lru_cache(maxsize=65_536)
