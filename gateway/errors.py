@@ -29,8 +29,8 @@ from schemas.errors import (
     SharingError,
     SignatureError,
 )
-from schemas.tables import TableError
 from schemas.sheets import ProfileError
+from schemas.tables import TableError
 
 
 class AccessDeniedError(SharingError):

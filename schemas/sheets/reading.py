@@ -198,18 +198,20 @@ class _Rows:
         site = self._profile.site
         assert site is not None
         columns = [self._columns[name] for name in site.columns]
-        text = site.join.join(self._cell(row, column) for column in columns)
+        parts = [self._cell(row, column) for column in columns]
+        text = site.join.join(parts)
         found = self._sites.get(plain(text))
         if found is not None:
             return found
-        if site.read == "id" and text:
+        if site.read == "id" and all(parts):
             return site.prefix + text
         error = SheetError(f"no site is known by {text[:40]!r}", code="sheet.site-unknown", extra={"missing": text})
         raise _CellError(row, columns[0], error, text)
 
     def _members(self, row: int) -> dict[str, str]:
+        """The row's members. A mark for a missing value stands for none; as a flag it says why."""
         found = {name: self._member(row, source) for name, source in self._profile.members.items()}
-        return {name: text for name, text in found.items() if text != ""}
+        return {name: text for name, text in found.items() if text and (text not in self._missing or name == "flag")}
 
     def _member(self, row: int, source: Source) -> str:
         return source if isinstance(source, str) else self._translated(row, source)

@@ -206,6 +206,18 @@ def test_enterprise_monitoring_is_a_value_a_row_with_unit_limit_and_method() -> 
     )  # fmt: skip
 
 
+def test_a_mark_in_the_place_of_a_limit_is_no_limit_and_half_an_id_is_none() -> None:
+    rows = (
+        "厂,91320509MA1MABCD0X001P,DW001,2026-03-02 09:30,总锑,0.01,mg/L,/,HJ 694-2014,--\n"
+        "厂,91320509MA1MABCD0X001P,,2026-03-02 09:30,总锑,0.01,mg/L,/,HJ 694-2014,--\n"
+    )
+    found, findings = read(rows, shipped_document_text("enterprise"), header=LONG_HEADER)
+    record = found[0].record
+    assert isinstance(record, Observation)
+    assert (record.value, record.detection, record.sample) == ("0.01", "", "")
+    assert [(one.row, one.column, one.code) for one in findings] == [(3, 2, "sheet.site-unknown")]
+
+
 @pytest.mark.parametrize(
     ("item", "unit", "place", "code"),
     [
