@@ -66,8 +66,9 @@ def read_submission_report(
     report = zstandard.ZstdDecompressor().decompress(row.report)
     if form == "ndjson":
         return Response(report, media_type="application/x-ndjson")
+    tables = gateway.governed.at(now_millis())
     with gateway.database.read() as session:
-        sheet = report_as_sheet(session, row, map(json.loads, report.splitlines()), form)
+        sheet = report_as_sheet(session, row, map(json.loads, report.splitlines()), form, tables)
     name = {"Content-Disposition": f'attachment; filename="report-{row.id}.{form}"'}
     return Response(sheet, media_type=CSV if form == "csv" else XLSX, headers=name)
 

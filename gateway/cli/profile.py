@@ -28,7 +28,7 @@ def add(
     """Register a profile. A version is never changed: what changes is the next version."""
     document = read_input(file, MAX_DOCUMENT)
     with opened(home) as gateway, gateway.database.write() as session:
-        profile = register_profile(session, document, now=now_millis())
+        profile = register_profile(session, document, gateway.governed.at(now := now_millis()), now=now)
     say(f"{profile.reference} reads {_what(profile)}")
 
 
@@ -36,7 +36,7 @@ def add(
 def list_all(home: HomeOption = Path(), *, as_json: JsonOption = False) -> None:
     """Every profile that this gateway reads sheets through."""
     with opened(home) as gateway, gateway.database.read() as session:
-        profiles = list_profiles(session)
+        profiles = list_profiles(session, gateway.governed.at(now_millis()))
     rows = [(one.name, one.version, _origin(one), _what(one), one.title.get("zh", "")) for one in profiles]
     if as_json:
         members = ("name", "version", "origin", "reads", "title")
@@ -55,7 +55,7 @@ def show(
         document = shipped_document(name)
     else:
         with opened(home) as gateway, gateway.database.read() as session:
-            document = find_profile(session, name)[1]
+            document = find_profile(session, name, gateway.governed.at(now_millis()))[1]
     say(document.decode("utf-8-sig").rstrip("\n"))
 
 

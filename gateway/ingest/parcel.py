@@ -8,7 +8,7 @@ has a mapping for is translated here, before anything is judged, and the report 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -119,7 +119,7 @@ def unpack(
         case "text/vnd.hj212":
             return _unpack_packets(content, devices, terms)
     if media_type in SHEETS:
-        return _unpack_sheet(media_type, content, terms, through)
+        return _unpack_sheet(media_type, content, through)
     raise RecordError(f"records come as {', '.join(MEDIA_TYPES)}", code="submission.media-type")
 
 
@@ -192,17 +192,17 @@ def _unpack_packets(content: bytes, devices: Mapping[str, Device], terms: Terms)
     return parcel
 
 
-def _unpack_sheet(media_type: str, content: bytes, terms: Terms, through: Through | None) -> Parcel:
+def _unpack_sheet(media_type: str, content: bytes, through: Through | None) -> Parcel:
     """The records of a sheet, each with the line it would have come as: that is what waits where something does.
 
-    The profile speaks the shared codes, so the party's own are not looked for.
+    The tables in force are those of `through`. Its profile speaks the shared codes: the party's own are not looked for.
     """
     if through is None:
         message = "a sheet comes with the name of the profile that reads it (profile=NAME)"
         raise RecordError(message, code="submission.profile-missing")
     parcel = Parcel()
-    grid, use = read_grid(media_type, content, through.profile), replace(through.use, tables=terms.tables)
-    for found in read_sheet(grid, through.profile, use):
+    grid = read_grid(media_type, content, through.profile)
+    for found in read_sheet(grid, through.profile, through.use):
         where = place(found.row, found.column)
         if isinstance(found, Finding):
             _add_finding(parcel, where, found)

@@ -19,19 +19,20 @@ from gateway.store.sites import names_of_sites
 from schemas.sheets import Profile, Through, Use, parse_profile, shipped_names, shipped_profile
 from schemas.sheets.profile import shipped_document
 from schemas.sheets.profile_document import NAME
+from schemas.tables import Tables
 
 _profile = tables.profile
 _VERSION = re.compile(r"[1-9]\d{0,5}", re.ASCII)
 
 
-def register_profile(session: WriteSession, document: bytes, *, now: int) -> Profile:
+def register_profile(session: WriteSession, document: bytes, tables: Tables, *, now: int) -> Profile:
     """Keep a profile's document under its name and version; `now` in ms UTC. The same document again changes nothing.
 
     Raises:
         ProfileError: it is not a valid profile.
         ConflictError: `profile.shipped` or `profile.version-exists`.
     """
-    profile = parse_profile(document)
+    profile = parse_profile(document, tables)
     if profile.name in shipped_names():
         raise ConflictError(f"{profile.name} ships with this program; take another name", code="profile.shipped")
     held = _body(session, profile.name, profile.version)
@@ -44,8 +45,10 @@ def register_profile(session: WriteSession, document: bytes, *, now: int) -> Pro
     return profile
 
 
-def find_profile(session: ReadSession, reference: str) -> tuple[Profile, bytes]:
+def find_profile(session: ReadSession, reference: str, tables: Tables) -> tuple[Profile, bytes]:
     """The profile named `air-hourly@1`, or the newest version of `air-hourly`, with its document.
+
+    `tables` are those in force, by which it was registered and is read.
 
     Raises:
         NotFoundError: `profile.unknown`.
@@ -58,22 +61,22 @@ def find_profile(session: ReadSession, reference: str) -> tuple[Profile, bytes]:
     elif NAME.fullmatch(name) and (version == "" or _VERSION.fullmatch(version)):
         body = _body(session, name, int(version) if version else None)
         if body is not None:
-            return _parsed(body), body
+            return _parsed(body, tables), body
     raise NotFoundError(f"there is no profile {reference[:80]!r}", code="profile.unknown")
 
 
-def list_profiles(session: ReadSession) -> list[Profile]:
+def list_profiles(session: ReadSession, tables: Tables) -> list[Profile]:
     """Every profile, shipped ones first, in the order of names and versions."""
     query = select(_profile.c.body).order_by(_profile.c.name, _profile.c.version)
-    return [*map(_shipped, shipped_names()), *map(_parsed, session.execute(query).scalars())]
+    return [*map(_shipped, shipped_names()), *(_parsed(body, tables) for body in session.execute(query).scalars())]
 
 
 def reading_through(
-    session: ReadSession, reference: str, *, party: str, now: int, year: int | None = None
+    session: ReadSession, reference: str, tables: Tables, *, party: str, now: int, year: int | None = None
 ) -> Through:  # fmt: skip
     """The profile `reference`, with what this gateway knows of the sites of `party`. Raises as `find_profile`."""
-    profile, _ = find_profile(session, reference)
-    return Through(profile, Use(now=now, year=year, sites=names_of_sites(session, party)))
+    profile, _ = find_profile(session, reference, tables)
+    return Through(profile, Use(now=now, year=year, sites=names_of_sites(session, party), tables=tables))
 
 
 def _body(session: ReadSession, name: str, version: int | None) -> bytes | None:
@@ -90,5 +93,5 @@ def _shipped(name: str) -> Profile:
 
 
 @lru_cache(maxsize=256)
-def _parsed(body: bytes) -> Profile:
-    return parse_profile(body)
+def _parsed(body: bytes, tables: Tables) -> Profile:
+    return parse_profile(body, tables)

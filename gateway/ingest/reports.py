@@ -16,6 +16,7 @@ from gateway.ingest.parcel import Problem
 from gateway.ingest.profiles import find_profile
 from schemas.sheets import SHEETS, XLSX, Grid, advice_on, read_grid, read_place
 from schemas.sheets.annotated import Remark, annotated_csv, annotated_workbook
+from schemas.tables import Tables
 
 Format = Literal["csv", "xlsx"]
 _COLUMNS = (
@@ -24,11 +25,13 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def report_as_sheet(session: ReadSession, row: Any, problems: Iterable[Mapping[str, Any]], form: Format) -> bytes:
-    """The report of the submission `row` in `form`, from the lines of its report."""
+def report_as_sheet(
+    session: ReadSession, row: Any, problems: Iterable[Mapping[str, Any]], form: Format, tables: Tables
+) -> bytes:
+    """The report of the submission `row` in `form`, from the lines of its report; `tables` are those in force."""
     if row.media_type not in SHEETS:
         return write_sheet(_listed(problems), [], form)
-    profile, _ = find_profile(session, row.profile.partition("?")[0])
+    profile, _ = find_profile(session, row.profile.partition("?")[0], tables)
     content = zstandard.ZstdDecompressor().decompress(row.content)
     grid = read_grid(row.media_type, content, profile)
     remarks = remarks_of(problems)

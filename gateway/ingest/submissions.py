@@ -112,7 +112,7 @@ def _through(gateway: Gateway, media_type: str, profile: str, year: int | None, 
     if media_type not in SHEETS or not profile:
         return None
     with gateway.database.read() as session:
-        return reading_through(session, profile, party=gateway.party, now=now, year=year)
+        return reading_through(session, profile, gateway.governed.at(now), party=gateway.party, now=now, year=year)
 
 
 def find_submission(session: ReadSession, submission_id: str) -> Any:

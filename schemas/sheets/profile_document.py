@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from typing import Any, Literal, cast, get_args
 
-from schemas import factors, units
 from schemas.documents import FAULTY, Reading, escape, load_document
 from schemas.errors import LimitError, SharingError
 from schemas.factors import Factors
@@ -35,7 +34,8 @@ from schemas.sheets.profile import (
     TimeColumns,
     shipped_document,
 )
-from schemas.tables import shipped_tables
+from schemas.tables import Tables, shipped_tables
+from schemas.units import Units
 
 MAX_DOCUMENT = 1_048_576  # bytes
 UNDECIDED = "?"
@@ -63,8 +63,8 @@ def shipped_profile(name: str) -> Profile:
     return parse_profile(shipped_document(name))
 
 
-def parse_profile(data: bytes) -> Profile:
-    """The profile of a document.
+def parse_profile(data: bytes, tables: Tables | None = None) -> Profile:
+    """The profile of a document, judged by the `tables` in force; by those that ship where there is no gateway.
 
     Raises:
         LimitError: the document is larger than `MAX_DOCUMENT`.
@@ -72,7 +72,7 @@ def parse_profile(data: bytes) -> Profile:
     """
     if len(data) > MAX_DOCUMENT:
         raise LimitError(f"a profile has at most {MAX_DOCUMENT} bytes")
-    reading = _ProfileReading()
+    reading = _ProfileReading(tables or shipped_tables())
     profile = reading.profile(load_document(data, ProfileError))
     reading.raise_faults(ProfileError)
     return profile
@@ -86,7 +86,7 @@ def parse_sites(data: bytes) -> dict[str, str]:
     """
     if len(data) > MAX_DOCUMENT:
         raise LimitError(f"a table of sites has at most {MAX_DOCUMENT} bytes")
-    reading = _ProfileReading()
+    reading = _ProfileReading(shipped_tables())
     sites = reading.texts(load_document(data, ProfileError), "")
     reading.raise_faults(ProfileError)
     return sites
@@ -100,6 +100,10 @@ def header_parts(header: str) -> tuple[str, str]:
 
 class _ProfileReading(Reading):
     """One pass over a profile's document."""
+
+    def __init__(self, tables: Tables) -> None:
+        super().__init__()
+        self._tables = tables
 
     def profile(self, document: object) -> Profile:
         top = self.mapping(document, "", ("profile", "version"), (*_COMMON, *_OF_OBSERVATIONS))
@@ -254,11 +258,11 @@ class _ProfileReading(Reading):
     def _check_code(self, name: str, code: str, pointer: str) -> None:
         if code == FAULTY:
             return
-        if not factors.known(code):
+        if not self._tables[Factors].known(code):
             self.fault(pointer, f"{code!r} is not a known factor code")
             return
         try:
-            check_meaning(name, code, shipped_tables()[Factors])
+            check_meaning(name, code, self._tables[Factors])
         except SharingError as error:
             self.fault(pointer, error.detail)
 
@@ -268,7 +272,7 @@ class _ProfileReading(Reading):
         if not said or unit == FAULTY:
             return
         try:
-            written, read = units.unit(said), units.unit(unit)
+            written, read = self._tables[Units].unit(said), self._tables[Units].unit(unit)
         except SharingError:
             return  # what stands in brackets need not be a unit
         if (written.dimension, written.factor) != (read.dimension, read.factor):
@@ -277,7 +281,7 @@ class _ProfileReading(Reading):
     def _unit(self, members: dict[str, object], pointer: str, name: str = "unit") -> str:
         text = self._decided(members, name, pointer)
         try:
-            return text if text == FAULTY else units.unit(text).code
+            return text if text == FAULTY else self._tables[Units].unit(text).code
         except SharingError as error:
             self.fault(f"{pointer}/{escape(name)}", error.detail)
             return FAULTY

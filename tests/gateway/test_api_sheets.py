@@ -17,6 +17,7 @@ from gateway.ingest.release import release_arrived
 from gateway.ingest.submissions import find_submission
 from schemas.errors import SharingError
 from schemas.sheets import CSV, XLSX, shipped_profile
+from schemas.tables import shipped_tables
 from schemas.times import now_millis
 from tests.gateway.callers import Caller, caller, code_of, listening
 from tests.gateway.hands import counts, hand_in, rows_of, stored
@@ -57,7 +58,7 @@ def world(wujiang: Node) -> Iterator[World]:
 
 def register(node: Node, document: str) -> None:
     with node.gateway.database.write() as session:
-        register_profile(session, document.encode(), now=now_millis())
+        register_profile(session, document.encode(), shipped_tables(), now=now_millis())
 
 
 def sheet(*rows: str) -> bytes:
@@ -217,4 +218,4 @@ def test_a_version_is_never_changed_and_what_ships_is_never_replaced(wujiang: No
             register(wujiang, document)
         assert caught.value.code == code
     with wujiang.gateway.database.read() as session:
-        assert [one.reference for one in list_profiles(session)][-1] == "lab@1"
+        assert [one.reference for one in list_profiles(session, shipped_tables())][-1] == "lab@1"

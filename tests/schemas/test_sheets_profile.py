@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -13,6 +14,7 @@ from schemas.errors import SharingError
 from schemas.sheets import ProfileError, parse_profile, parse_sites, shipped_names, shipped_profile
 from schemas.sheets.profile import shipped_document
 from schemas.sheets.profile_document import header_parts
+from schemas.tables import shipped, shipped_tables
 
 WIDE = """\
 profile: own
@@ -74,6 +76,15 @@ def test_a_fault_is_told_where_it_is(old: str, new: str, pointer: str, words: st
     assert old in WIDE
     found = faults_of(WIDE.replace(old, new, 1))
     assert [(where, True) for where, said in found if words in said] == [(pointer, True)], found
+
+
+def test_the_tables_in_force_say_which_factors_and_units_there_are() -> None:
+    row = {**next(one for one in shipped("factors").rows if one["code"] == "w20004"), "code": "w99999"}
+    tables = shipped_tables().replaced(replace(shipped("factors"), version=2, rows=(*shipped("factors").rows, row)))
+    document = WIDE.replace("锑(μg/L): {factor: w20004", "怪物: {factor: w99999").encode()
+    assert parse_profile(document, tables).factors["怪物"].factor == "w99999"
+    with pytest.raises(ProfileError):
+        parse_profile(document)
 
 
 def test_all_faults_are_told_at_once() -> None:
