@@ -12,6 +12,20 @@ are Beijing time.
 
 from __future__ import annotations
 
+from schemas.hj212.commands import (
+    DATA_ANSWER,
+    HISTORIES,
+    NO_DATA,
+    NOTICE_ANSWER,
+    REQUEST_ANSWER,
+    RESULT,
+    Outcome,
+    answer,
+    is_heartbeat,
+    outcome,
+    request_history,
+    request_number,
+)
 from schemas.hj212.crc import crc16
 from schemas.hj212.encode import encode_packet, measurement
 from schemas.hj212.frame import MAX_SEGMENT, Damage, Frame, Framer, split_packets
@@ -21,17 +35,29 @@ from schemas.hj212.problems import Finding
 
 __all__ = [
     "ASSUMED_MINUTE_PERIOD",
+    "DATA_ANSWER",
+    "HISTORIES",
     "MAX_SEGMENT",
+    "NOTICE_ANSWER",
+    "NO_DATA",
+    "REQUEST_ANSWER",
+    "RESULT",
     "Damage",
     "Finding",
     "Frame",
     "Framer",
     "Message",
+    "Outcome",
+    "answer",
     "crc16",
     "encode_packet",
+    "is_heartbeat",
     "measurement",
+    "outcome",
     "parse_message",
     "read_profile",
+    "request_history",
+    "request_number",
     "split_packets",
     "to_observations",
 ]

@@ -13,10 +13,10 @@ from datetime import datetime
 import msgspec
 
 from schemas.errors import PacketError
+from schemas.hj212.commands import digits, request_number
 from schemas.hj212.crc import crc16
 from schemas.hj212.frame import STANDARD_SEGMENT, Frame
 from schemas.hj212.message import Message, parse_message
-from schemas.times import BEIJING
 
 
 def measurement(
@@ -37,12 +37,12 @@ def measurement(
     """
     return Message(
         cn=cn,
-        qn=_digits(sent) + f"{sent.microsecond // 1000:03d}",
+        qn=request_number(sent),
         st=st,
         pw=pw,
         mn=mn,
         flag=flag,
-        data_time=_digits(at),
+        data_time=digits(at),
         items={code: dict(attributes) for code, attributes in items.items()},
     )
 
@@ -71,12 +71,20 @@ def _segment(message: Message) -> bytes:
     parts += [f"{name}={count}" for name, count in counts.items() if count is not None]
     parts += ["RF=1"] if message.resent else []
     area = [f"DataTime={message.data_time}"] if message.data_time else []
-    area += [f"{name}={text}" for name, text in message.fields.items()]
+    area += _fields(message)
     area += [_item(code, attributes) for code, attributes in message.items.items()]
     try:
         return f"{';'.join(parts)};CP=&&{';'.join(area)}&&".encode()
     except UnicodeEncodeError as error:
         raise PacketError("the message holds text that is not Unicode") from error
+
+
+def _fields(message: Message) -> list[str]:
+    """The members of the data area that are no factor's. HJ/T 212-2005 writes a time span as one item."""
+    written = [f"{name}={text}" for name, text in message.fields.items()]
+    if message.version == 0 and tuple(message.fields) == ("BeginTime", "EndTime"):
+        return [",".join(written)]
+    return written
 
 
 def _item(code: str, attributes: Mapping[str, str]) -> str:
@@ -88,7 +96,3 @@ def _item(code: str, attributes: Mapping[str, str]) -> str:
 
 def _content(message: Message) -> Message:
     return msgspec.structs.replace(message, deviations=(), number=1, offset=0)
-
-
-def _digits(instant: datetime) -> str:
-    return instant.astimezone(BEIJING).strftime("%Y%m%d%H%M%S")
