@@ -13,7 +13,7 @@ import msgspec
 
 from schemas.devices import Device
 from schemas.errors import LimitError, PacketError, RecordError, SharingError, UnresolvedError
-from schemas.hj212 import Damage, Message, parse_message, split_packets, to_observations
+from schemas.hj212 import NOTED, Damage, Message, parse_message, split_packets, to_observations
 from schemas.records import Observation, Record, check_record, decode_line
 
 NDJSON = "application/x-ndjson"
@@ -130,7 +130,7 @@ def unpack_lines(lines: Iterable[bytes], *, word: str = "line", first: int = 1) 
 def _unpack_packets(content: bytes, devices: Mapping[str, Device]) -> Parcel:
     """One HJ 212 packet after another, however they follow on each other. A broken packet costs that packet."""
     parcel = Parcel()
-    for found in split_packets(content):
+    for found in split_packets(content, devices):
         if isinstance(found, Damage):
             parcel.refuse(f"packet {found.number}", found.error(), content[found.offset : found.offset + _SHOWN])
             continue
@@ -141,18 +141,14 @@ def _unpack_packets(content: bytes, devices: Mapping[str, Device]) -> Parcel:
         except PacketError as error:
             parcel.refuse(f"packet {found.number}", error, found.segment)
             continue
-        packet = content[found.offset : found.offset + _HEAD + len(found.segment) + _CRC]
         for finding in findings:
             place = _packet_place(found.number, finding.factor, finding.attribute)
-            verdict = "noted" if finding.code == "packet.period-assumed" else "refused"
+            verdict = "noted" if finding.code in NOTED else "refused"
             parcel.problems.append(Problem(place, verdict, finding.code, finding.text))
-        _add_packet(parcel, packet, message, device, records)
+        _add_packet(parcel, found.packet, message, device, records)
         if len(parcel.items) > MAX_LINES:
             raise LimitError(f"a submission holds at most {MAX_LINES} records", code="submission.too-many")
     return parcel
-
-
-_HEAD, _CRC = 6, 4  # bytes around a data segment
 
 
 def _add_packet(
