@@ -17,6 +17,7 @@ from typing import Literal
 
 from schemas import periods
 from schemas.devices import CODE, Device, DeviceFactor, Label, Profile
+from schemas.errors import RecordError
 from schemas.flags import find_flag
 from schemas.hj212.message import AMBIGUOUS, STANDARD_MN, Message
 from schemas.hj212.problems import Finding, packet_error
@@ -195,9 +196,12 @@ def _read_shared(
     at = _rfc3339(data_time)
     if at and label == "end":
         at = _earlier(at, periods.seconds(period) or 0)
-    if at is None:
+    try:
+        instant = to_millis(at or "")
+    except RecordError:  # also a time that Beijing has and UTC has not, in the first hours of the year 1
         return None
-    found = find_flag(profile, flag, to_millis(at)) if flag else None
+    assert at is not None
+    found = find_flag(profile, flag, instant) if flag else None
     return at, (found.qualifier or None) if found else None
 
 

@@ -279,8 +279,11 @@ def test_values_without_a_possible_time_are_refused_with_their_packet(data_time:
     assert caught.value.extra == {"packet": 4, "offset": 77}
 
 
-def test_the_first_hour_of_time_has_no_hour_before_it():
-    segment = f"ST=21;CN=2061;MN={MN};Flag=5;CP=&&DataTime=00010101000000;a34004-Avg=1&&"
+@pytest.mark.parametrize("code", ["a34004", "w20004"])
+@pytest.mark.parametrize("flag", ["", ",w20004-Flag=N"])
+def test_the_first_hours_of_time_are_no_time(code: str, flag: str):
+    """Under an end label the hour before would have to be named; under any label UTC has no such instant."""
+    segment = f"ST=21;CN=2061;MN={MN};Flag=5;CP=&&DataTime=00010101000000;{code}-Avg=1{flag}&&"
     with pytest.raises(PacketError) as caught:
         convert(parse_message(Frame(segment.encode())), DEVICE)
     assert caught.value.code == "packet.time-invalid"
