@@ -130,9 +130,11 @@ class _Reading:
             elif text and _is_decimal(text) is None:
                 self._find("packet.value-malformed", f"{text[:40]!r} is not a plain decimal", code, attribute)
             else:
-                value = Observation(
+                value = Observation(  # origin and sample are given since making their defaults takes longer
                     site=self._site,
                     factor=factor,
+                    origin="auto",
+                    sample="",
                     at=at,
                     value=text or None,
                     unit=unit,
@@ -199,11 +201,12 @@ def _read_shared(
     at = _rfc3339(data_time)
     if at and label == "end":
         at = _earlier(at, periods.seconds(period) or 0)
-    try:
-        instant = to_millis(at or "")
-    except RecordError:  # also a time that Beijing has and UTC has not, in the first hours of the year 1
+    if at is None:
         return None
-    assert at is not None
+    try:
+        instant = to_millis(at)
+    except RecordError:  # a year in which nothing was measured
+        return None
     found = find_flag(profile, flag, instant) if flag else None
     return at, (found.qualifier or None) if found else None
 

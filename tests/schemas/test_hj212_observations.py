@@ -279,11 +279,12 @@ def test_values_without_a_possible_time_are_refused_with_their_packet(data_time:
     assert caught.value.extra == {"packet": 4, "offset": 77}
 
 
+@pytest.mark.parametrize("year", ["0001", "1799", "3000", "9999"])
 @pytest.mark.parametrize("code", ["a34004", "w20004"])
 @pytest.mark.parametrize("flag", ["", ",w20004-Flag=N"])
-def test_the_first_hours_of_time_are_no_time(code: str, flag: str):
-    """Under an end label the hour before would have to be named; under any label UTC has no such instant."""
-    segment = f"ST=21;CN=2061;MN={MN};Flag=5;CP=&&DataTime=00010101000000;{code}-Avg=1{flag}&&"
+def test_a_year_in_which_nothing_was_measured_is_no_time(year: str, code: str, flag: str):
+    """No record could be made of it; and under an end label the first hour of all has none before it."""
+    segment = f"ST=21;CN=2061;MN={MN};Flag=5;CP=&&DataTime={year}0101000000;{code}-Avg=1{flag}&&"
     with pytest.raises(PacketError) as caught:
         convert(parse_message(Frame(segment.encode())), DEVICE)
     assert caught.value.code == "packet.time-invalid"
