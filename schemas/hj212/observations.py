@@ -46,6 +46,7 @@ _PERIODIC: dict[str, Stat] = {
 }
 _NOT_VALUES = frozenset(("EFlag", "Info", "SN"))
 _MINUTE = "2051"
+_UNREAD = frozenset(("2013", "2052", "2062", "2111"))  # of HJ 212-2025: raw data, noise, standard samples, furnaces
 _PERIODS = {"2011": "PT0S", _MINUTE: ASSUMED_MINUTE_PERIOD, "2061": "PT1H", "2031": "P1D"}
 _PROFILES: tuple[Profile, ...] = ("hj212-2005", "hj212-2017", "hj212-2025")  # by `Message.version`
 _is_decimal = re.compile(r"-?(?:0|[1-9]\d{0,17})(?:\.\d{1,18})?", re.ASCII).fullmatch
@@ -57,12 +58,15 @@ def to_observations(message: Message, device: Device | None = None) -> tuple[lis
     """The values of a message in the packet's order, and what was not taken of it or had to be assumed.
 
     CN 2011 gives instants, 2051, 2061 and 2031 values over a minute period, an hour and a day; any other command has no
-    values, and gives none. `device` is the registration under `message.mn`, None when there is none: the values then
-    have no unit and must be held. An empty value becomes None, not measured. `rev` is left at 0: the provider numbers.
+    values, or says that they are not read here, and gives none. `device` is the registration under `message.mn`, None
+    when there is none: the values then have no unit and must be held. An empty value becomes None, not measured. `rev`
+    is left at 0: the provider numbers.
 
     Raises:
         PacketError: `packet.time-invalid` or `packet.mn-invalid`; then there is no key to put any value under.
     """
+    if message.cn in _UNREAD and message.items:
+        return [], [Finding("packet.command-unread", f"CN {message.cn} has values that are not read here")]
     if message.cn not in _PERIODS:
         return [], []
     return _Reading(message, device).observations()

@@ -103,21 +103,20 @@ class Bender:
     """Streams made of the protocol's pieces, each bent a little; all of it from one seed."""
 
     _HEADER = (
-        "QN=20260701100000123",
-        "QN=1617936069734",
-        "ST=21",
-        "ST=91",
-        "PW=123456",
-        "RF=1",
-        "PNUM=2",
-        "PNO=1",
-        "PNO=2",
+        ("QN=20260701100000123", "QN=1617936069734"),
+        ("ST=21", "ST=91"),
+        ("PW=123456",),
+        ("PNUM=2", "PNUM=3"),
+        ("PNO=1", "PNO=2", "PNO=3"),
+        ("RF=1", "RF=0"),
     )
     _CNS = ("2011", "2051", "2061", "2031", "3020", "9011", "9012", "9014", "9015", "1014")
     _NAMES = ("w20004", "011", "a34004", "LA", "PolId", "锑", "")
     _ATTRIBUTES = ("Rtd", "Avg", "Min", "Max", "Cou", "ZsRtd", "ZsAvg", "Flag", "EFlag", "SampleTime", "Info", "td")
-    _VALUES = ("0.10", "-0.5", "", "N", "T", "1e9", "20260701100000", "9" * 30, "正常", "=", "&&", "\x00", " 1 ", "７")
+    _VALUES = ("0.10", "-0.5", "12", "3.50", "", "N", "N", "T", "1e9", "20260701100000", "20260701093000", " 1 ")
+    _ODD_VALUES = ("正常", "=", "&&", "\x00", "７", "\x1f", "##0012")
     _TIMES = ("20260701100000", "20260701100000123", "00010101000000", "99991231235959", "20260230000000", "x", "")
+    _LIKELY_TIMES = (*_TIMES[:1] * 6, *_TIMES)
     _MARKS = (b"&&", b";", b"=", b",", b"##", b"CP=&&", b"PNUM=3;PNO=2;", b"{0x", b"-", b"\xff")
     _BETWEEN = (b"\r\n", b"", b"\n", b"\\r\\n", b"##", b"#", b"\xef\xbb\xbf", b"##01", b"junk##0012")
 
@@ -127,7 +126,8 @@ class Bender:
     def stream(self) -> tuple[bytes, list[int]]:
         """A stream of up to four packets, and where to cut it."""
         rand = self._random
-        data = b"".join(self._packet() + rand.choice(self._BETWEEN) for _ in range(rand.randint(1, 4)))
+        made = [self._packet() if rand.random() < 0.9 else self._cut() for _ in range(rand.randint(1, 4))]
+        data = b"".join(one + rand.choice(self._BETWEEN) for one in made)
         if rand.random() < 0.3:
             data = self._bent(data)
         return data, [rand.randrange(len(data) + 1) for _ in range(rand.choice((0, 1, 3, 9)))]
@@ -140,23 +140,15 @@ class Bender:
     def words(self) -> list[str]:
         """What a coverage-guided fuzzer may put together."""
         pairs = [f"-{attribute}=" for attribute in self._ATTRIBUTES]
-        heads = [f"CN={cn};" for cn in self._CNS] + [f"MN={mn};" for mn in MNS] + [f"{one};" for one in self._HEADER]
-        return [
-            *pairs,
-            *heads,
-            *self._TIMES[:-1],
-            *self._NAMES[:4],
-            "DataTime=",
-            "Flag=9;",
-            "CP=&&",
-            "{0xE4,",
-            "##0100",
-        ]
+        heads = [f"CN={cn};" for cn in self._CNS] + [f"MN={mn};" for mn in MNS]
+        heads += [f"{field};" for group in self._HEADER for field in group]
+        others = ("DataTime=", "Flag=9;", "CP=&&", "{0xE4,", "##0100")
+        return [*pairs, *heads, *self._TIMES[:-1], *self._NAMES[:4], *others]
 
     def _packet(self) -> bytes:
         rand = self._random
         segment = self.segment().encode(rand.choice(("utf-8", "utf-8", "gbk")), "replace")
-        if rand.random() < 0.4:
+        if rand.random() < 0.3:
             segment = self._bent(segment)
         sent = segment
         if rand.random() < 0.3:
@@ -168,15 +160,27 @@ class Bender:
         digits = b"%04d" if rand.random() < 0.9 else b"%03d"
         return b"##" + digits % max(length, 0) + sent + (crc if rand.random() < 0.9 else crc.lower())
 
+    def _cut(self) -> bytes:
+        """A message whose data area was cut into parts anywhere; now and then one of them is missing."""
+        rand = self._random
+        area = f"DataTime={self._TIMES[0]};{';'.join(self._item() for _ in range(4))}".encode()
+        edges = [0, *sorted(rand.randrange(20, len(area)) for _ in range(rand.randint(1, 3))), len(area)]
+        parts = []
+        for number in range(1, len(edges)):
+            head = f"QN=20260701100000123;ST=21;CN=2061;MN={MNS[3]};Flag=7;PNUM={len(edges) - 1};PNO={number};CP=&&"
+            segment = head.encode() + area[edges[number - 1] : edges[number]] + b"&&"
+            parts.append(b"##%04d%b%04X" % (len(segment), segment, crc16(segment)))
+        return b"".join(part for part in parts if rand.random() < 0.9)
+
     def segment(self) -> str:
         """A data segment, every part of it one that a device has sent or might send."""
         rand = self._random
         flag = f"Flag={rand.choice((0, 1, 3, 4, 5, 7, 8, 9, 11, 255, 300))}"
         header = [f"CN={rand.choice(self._CNS)}", f"MN={rand.choice(MNS)}", flag]
-        header += [one for one in self._HEADER if rand.random() < 0.4]
+        header += [rand.choice(group) for group in self._HEADER if rand.random() < 0.4]
         if rand.random() < 0.3:
             rand.shuffle(header)
-        area = [f"DataTime={rand.choice(self._TIMES)}"] if rand.random() < 0.8 else []
+        area = [f"DataTime={rand.choice(self._LIKELY_TIMES)}"] if rand.random() < 0.8 else []
         area += [self._item() for _ in range(rand.choice((0, 1, 2, 5, 40)))]
         return f"{';'.join(header)};CP=&&{';'.join(area)}&&"
 
@@ -186,7 +190,8 @@ class Bender:
             return f"{rand.choice(('QnRtn', 'ExeRtn', 'QN', 'SystemTime', 'PolId'))}={rand.choice(self._VALUES)}"
         name = rand.choice(self._NAMES)
         count = rand.randint(1, 3)
-        return ",".join(f"{name}-{rand.choice(self._ATTRIBUTES)}={rand.choice(self._VALUES)}" for _ in range(count))
+        values = self._VALUES if rand.random() < 0.96 else self._ODD_VALUES
+        return ",".join(f"{name}-{rand.choice(self._ATTRIBUTES)}={rand.choice(values)}" for _ in range(count))
 
     def _printed(self, sealed: bytes) -> bytes:
         head, opening, area = sealed.partition(b"CP=&&")
