@@ -160,6 +160,9 @@ class Joiner:
             self._places.append(place)
         elif place and place.next == pno:
             place.append(frame)
+        elif place and place.parts[-1].segment == frame.segment:  # sent again, since the answer to it got lost
+            self._open[key] = place
+            return
         else:
             self._end(place, whole=False)
             detail = f"part {pno} of {pnum} begins in the middle, and part {pno - 1} is not before it"

@@ -173,6 +173,12 @@ def test_a_part_sent_again_does_not_become_a_part_of_itself():
     assert codes(again + again + part(AREA[40:], 2)) == ["frame", "frame"]
 
 
+def test_a_cut_part_sent_again_is_joined_once():
+    first, second, third = part(AREA[:30], 1, 3), part(AREA[30:60], 2, 3), part(AREA[60:], 3, 3)
+    assert items(first + second + second + third) == items(first + second + third)
+    assert codes(first + second + second + third) == ["frame"]
+
+
 def test_what_waits_for_a_part_is_bounded():
     other = part(AREA, 1, 1, mn="B1")
     joiner, (open_part,) = Joiner(), split_packets(part(AREA[:40], 1, head="PNUM=2;PNO=9;"))
