@@ -17,9 +17,9 @@ from typing import Literal
 
 from schemas import periods
 from schemas.devices import CODE, Device, DeviceFactor, Label, Profile
-from schemas.errors import RecordError
+from schemas.errors import PacketError, RecordError
 from schemas.flags import find_flag
-from schemas.hj212.message import AMBIGUOUS, STANDARD_MN, Message
+from schemas.hj212.message import AMBIGUOUS, PART_OPEN, STANDARD_MN, Message
 from schemas.hj212.problems import Finding, packet_error
 from schemas.records.observation import Observation, Stat
 from schemas.times import to_millis
@@ -102,6 +102,7 @@ class _Reading:
         self._ambiguous = {(note.factor, note.attribute) for note in message.deviations if note.code == AMBIGUOUS}
 
     def observations(self) -> tuple[list[Observation], list[Finding]]:
+        self._findings += [note for note in self._message.deviations if note.code == PART_OPEN]
         for name in self._message.fields:
             self._find("packet.field-unknown", f"`{name[:40]}` is not a value of a factor", attribute=name)
         registered = self._device.factors if self._device else {}
@@ -158,11 +159,17 @@ class _Reading:
         """The start of the period, or the instant, that DataTime names under `label`; and what the flag then says."""
         shared = _read_shared(self._message.data_time, self._period, label, self._profile, flag)
         if shared is None:
-            text = self._message.data_time[:20]
-            detail = f"{text!r} is not a DataTime of 14 digits" if text else "the values have no DataTime"
-            raise packet_error("packet.time-invalid", detail, number=self._message.number, offset=self._message.offset)
+            raise self._timeless()
         self._moments[label, flag] = shared
         return shared
+
+    def _timeless(self) -> PacketError:
+        message = self._message
+        code, text = "packet.time-invalid", message.data_time[:20]
+        detail = f"{text!r} is not a DataTime of 14 digits" if text else "the values have no DataTime"
+        if not text and (message.pno or 0) > 1:
+            code, detail = "packet.part-missing", f"part {message.pno} begins in the middle, without the part before it"
+        return packet_error(code, detail, number=message.number, offset=message.offset)
 
     def _unregistered_factor(self, code: str) -> DeviceFactor | None:
         if CODE.fullmatch(code) is None:
