@@ -101,7 +101,7 @@ def parse_message(frame: Frame, devices: Mapping[str, Device] = NO_DEVICES) -> M
     header = _read_header(notes.text(head, "ascii"), notes)
     mn = header["MN"]
     device = devices.get(mn)
-    encoding = device.encoding if device else "utf-8"
+    encoding: str = device.encoding if device else "utf-8"
     if device and device.key and not frame.opened and is_secret(header["CN"]) and len(area) >= BLOCK + 2:
         notes.note("packet.unencrypted", "the device has a key, but sent this in clear")
     if encoding != "utf-8" and not area.isascii():
