@@ -7,9 +7,9 @@ found here and not when two districts fail to find each other's plant. The other
 - `H9`, division (6 digits), organisation code (9), a letter: no credit code, but an organisation code;
 - `H9`, division (6 digits), `0000`, a number (5 digits), a letter: neither.
 
-Their letter is a small one in the trial rule of 2017 (固定污染源编码规则); both cases are taken, since HJ 608 was not seen
-in full. The last character of a unit's id (`P`, and `W` to `Z` for registrations) is a mark and no check character,
-whatever the earlier rule called it: nothing is computed from it.
+Their letter is a small one in the trial rule of 2017 (固定污染源编码规则); both cases are taken, since HJ 608 itself
+was not seen in full. The last character of a unit's id (`P`; `W` to `Z` for registrations) is a mark and no check
+character, whatever the earlier rule called it: nothing is computed from it.
 """
 
 from __future__ import annotations
