@@ -9,7 +9,7 @@ from typing import cast
 
 from gateway.settings import OutlineFile, SettingsError
 from schemas.outlines import OutlineError, Outlines
-from schemas.records.site import Datum
+from schemas.records.parts import Datum
 
 
 def load_outlines(given: OutlineFile) -> Outlines | None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from schemas.errors import SharingError
 from schemas.positions import SHIFT_BOX, Finding, Located, Pair, to_cgcs2000
-from schemas.records.site import Datum, Position
+from schemas.records.parts import Datum, Position
 
 if TYPE_CHECKING:
     from shapely.geometry.base import BaseGeometry

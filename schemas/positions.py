@@ -21,7 +21,8 @@ from functools import cache
 from typing import TYPE_CHECKING, NamedTuple, get_args
 
 from schemas.errors import RecordError
-from schemas.records.site import Datum, Position, Site
+from schemas.records.parts import Datum, Position
+from schemas.records.site import Site
 
 if TYPE_CHECKING:
     from pyproj import Transformer

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from schemas.errors import RecordError
 from schemas.outlines import OutlineError, Outlines
 from schemas.positions import Pair, check_position, locate, to_cgcs2000
-from schemas.records.site import Datum, Name, Position, Site
+from schemas.records.parts import Datum, Name, Position
+from schemas.records.site import Site
 
 QINGPU = Pair(121.11, 31.15)
 DISTRICTS = ("310118", "320509", "330421", "330503")
