@@ -10,16 +10,17 @@ Pure: the steps taken so far are given by the caller, in the order of their numb
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Literal, cast
+from typing import ClassVar, Literal, cast, get_args
 
 from schemas.errors import RecordError
-from schemas.records.case import Case
-from schemas.tables import Row, Table, TableError, shipped
+from schemas.records.case import Case, CaseType
+from schemas.tables import FIRST_ROW, Row, Table, TableError, faulty_rows, read_each
 
 Actor = Literal["opener", "addressee", "either"]
+_WITHIN = re.compile(r"[1-9]\d?wd|P(?=.)(?:\d+D)?(?:T\d+H)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,19 +41,34 @@ class State:
         return not self.follows
 
 
+_COLUMNS = ("type", "state", "follows", "by", "within", "title_zh", "title_en", "source")
+
+
 class CaseStates:
-    """The table of states, by type of case."""
+    """The states of cases in one version of the table, by type of case.
+
+    Raises:
+        TableError: a row is malformed, a type has a state twice, or a state follows one that its type does not have.
+    """
+
+    table: ClassVar[str] = "case-states"
 
     def __init__(self, table: Table) -> None:
         self.reference = table.reference
         self._states: dict[tuple[str, str], State] = {}
-        for number, row in enumerate(table.rows, 1):
-            state = _state(row, number)
+        states = read_each(table, _COLUMNS, _state)
+        faults: list[tuple[int, str]] = []
+        for number, state in enumerate(states, FIRST_ROW):
             if self._states.setdefault((state.type, state.state), state) is not state:
-                raise TableError(f"{state.type} has {state.state} twice", pointers=[f"row {number}"])
-        for type_, state in self._states.items():
-            if unknown := [name for name in state.follows if (type_[0], name) not in self._states]:
-                raise TableError(f"{state.state} follows {unknown[0]}, which {type_[0]} does not have")
+                faults.append((number, f"{state.type} has {state.state} twice"))
+        for number, state in enumerate(states, FIRST_ROW):
+            faults += [
+                (number, f"{state.state} follows {name}, which {state.type} does not have")
+                for name in sorted(state.follows)
+                if (state.type, name) not in self._states
+            ]
+        if faults:
+            raise faulty_rows(table.name, faults)
 
     def find(self, type_: str, state: str) -> State | None:
         """The row of one state, None where that type of case does not have it."""
@@ -110,15 +126,15 @@ def _check_actor(row: State, step: Case, before: Sequence[Case]) -> None:
         raise RecordError(message, code="case.actor-wrong", pointers=["/from"])
 
 
-@cache
-def shipped_states() -> CaseStates:
-    """The table as the package ships it."""
-    return CaseStates(shipped("case-states"))
-
-
-def _state(row: Row, number: int) -> State:
-    if row["by"] not in ("opener", "addressee", "either"):
-        raise TableError(f"{row['by'][:40]!r} is nobody", pointers=[f"row {number}"])
+def _state(row: Row) -> State:
+    if row["type"] not in get_args(CaseType):
+        raise TableError(f"{row['type'][:40]!r} is not a type of case")
+    if row["by"] not in get_args(Actor):
+        raise TableError(f"`by` is one of {', '.join(get_args(Actor))}")
+    if row["within"] and _WITHIN.fullmatch(row["within"]) is None:
+        raise TableError("`within` is working days (10wd) or a duration (PT2H)")
+    if not (row["state"] and row["title_zh"] and row["source"]):
+        raise TableError("a state has a name, a Chinese title and a source")
     return State(
         type=row["type"],
         state=row["state"],
