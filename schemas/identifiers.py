@@ -18,9 +18,10 @@ import re
 
 from schemas.errors import RecordError
 
-CREDIT_CODE = "[0-9A-HJ-NPQRTUWXY]{2}[0-9]{6}[0-9A-HJ-NPQRTUWXY]{10}"
-"""The form of a credit code: department and category, division, organisation, check; never I, O, S, V or Z."""
-UNIT_ID = rf"(?:(?!H9){CREDIT_CODE}|H9[0-9]{{6}}[0-9A-Z]{{9}}[A-HJ-NP-Za-hj-np-z])[0-9]{{3}}[A-Z]"
+_ONE = "[0-9A-HJ-NPQRTUWXY]"
+CREDIT_CODE = f"(?:[0-9A-GJ-NPQRTUWXY]{_ONE}|H[0-8A-HJ-NPQRTUWXY])[0-9]{{6}}{_ONE}{{10}}"
+"""The form of a credit code: department and category (none is `H9`), division, organisation, check character."""
+UNIT_ID = f"(?:{CREDIT_CODE}|H9[0-9]{{6}}[0-9A-Z]{{9}}[A-HJ-NP-Za-hj-np-z])[0-9]{{3}}[A-Z]"
 """The form of a unit's id; numbered ones (`0000` and 5 digits) look like organisation codes."""
 OUTLET_CODE = "D[AW][0-9]{3}"
 """The form of an outlet's code within its unit: `DW001` lets out water, `DA001` air."""
