@@ -186,7 +186,7 @@ def _take(
     positions = list(first.values()) if again else range(len(rows))
     staged = [(position, *rows[position]) for position in positions]
     met: set[int] = set()
-    if _insert_new(session, staged, act_id) < len(staged):
+    if staged and _insert_new(session, staged, act_id) < len(staged):
         for position, *old in session.execute(_existing(session, act_id)).all():
             met.add(position)
             meet(position, rows[position], Row(*old))
