@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from schemas.errors import SharingError
-from schemas.positions import SHIFT_BOX, Finding, Located, Pair, to_cgcs2000
+from schemas.positions import CHINA, Finding, Located, Pair, to_cgcs2000
 from schemas.records.parts import Datum, Position
 
 if TYPE_CHECKING:
@@ -128,9 +128,8 @@ def _outline(geometry: Any, datum: Datum) -> _Outline:
     convert = to_cgcs2000(datum)
     given = shape(geometry)
     west, south, east, north = given.bounds
-    if datum != "EPSG:4549" and not (
-        SHIFT_BOX[0] <= west <= east <= SHIFT_BOX[2] and SHIFT_BOX[1] <= south <= north <= SHIFT_BOX[3]
-    ):
+    in_china = CHINA[0] <= west <= east <= CHINA[2] and CHINA[1] <= south <= north <= CHINA[3]
+    if datum != "EPSG:4549" and not in_china:
         raise OutlineError(f"an outline of {datum} has degrees in China, east before north")
     centre = given.centroid
     origin = convert(Pair(centre.x, centre.y))

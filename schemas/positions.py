@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 DATUMS: tuple[Datum, ...] = get_args(Datum)
 COORDINATE = r"-?(?:0|[1-9][0-9]{0,8})(?:\.[0-9]{1,12})?"
 """The form of a coordinate; finer than a thousandth of a millimetre nobody knows where a station is."""
-SHIFT_BOX = (72.004, 0.8293, 137.8347, 55.8271)
-"""West, south, east, north in degrees: where the shift of GCJ-02 is applied; elsewhere nobody shifts positions."""
+CHINA = (73.0, 3.0, 136.0, 54.0)
+"""West, south, east, north in degrees; well within the box in which positions are shifted at all."""
 
 _coordinate = re.compile(COORDINATE)
 _DEGREE = 111_320.0  # metres in a degree of latitude, near enough to state a precision
-_EASTING = (300_000.0, 700_000.0)  # metres; the zone is 1.5 degrees either side of 500 000, and some use it a bit wider
+_EASTING = (300_000.0, 700_000.0)  # metres; the zone is 1.5 degrees either side of 500000, and some use it wider
 _NORTHING = (2_000_000.0, 6_000_000.0)  # metres; latitudes 18 to 54
 _ZONE_PREFIX = 1_000_000.0  # an easting above it begins with its zone's number, which EPSG:4549 has not
 
@@ -123,7 +123,7 @@ def to_cgcs2000(datum: Datum) -> Callable[[Pair], Pair]:
 
 
 def _check_degrees(given: Pair, datum: Datum) -> None:
-    west, south, east, north = SHIFT_BOX
+    west, south, east, north = CHINA
     in_china = west <= given.x <= east and south <= given.y <= north
     if not in_china and west <= given.y <= east and south <= given.x <= north:
         detail = "x is the longitude (east) and y the latitude (north); here they stand in each other's place"

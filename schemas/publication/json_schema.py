@@ -1,8 +1,7 @@
 """A record kind as JSON Schema (2020-12), made from its struct and its titles.
 
-`title` and `description` are English, `x-title-zh` and `x-description-zh` Chinese; `x-values` names the values of an
-enumeration in both, `x-key` the members that tell a provider's records of this kind apart, `x-version` the version of
-the shared schema. What the reader demands beyond a struct's types (a unit, though a line may leave it out on the way
+Titles and descriptions are English; Chinese ones, the names of values and the key stand under names of our own, which
+`$comment` explains to whoever reads the schema. What the reader demands beyond a struct's types (a unit, though a line may leave it out on the way
 from a logger) is demanded here too.
 """
 
@@ -24,6 +23,10 @@ from schemas.publication.titles import Title, all_titles, title, values
 from schemas.records import KEYS, Record
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_COMMENT = (
+    "x-title-zh and x-description-zh: title and description in Chinese. x-values: each value in Chinese and English. "
+    "x-key: the members that tell a provider's records of this kind apart."
+)
 DEMANDED = {("observation", "unit")}
 """Members that a struct lets be absent and `check_record` does not."""
 
@@ -42,6 +45,7 @@ def json_schema(kind: str) -> Schema:
     return {
         "$schema": DIALECT,
         "$id": f"urn:taipu:schema:{SCHEMA_VERSION}:{kind}",
+        "$comment": _COMMENT,
         **title(kind).as_schema(),
         "x-version": SCHEMA_VERSION,
         "x-key": list(KEYS.get(kind, ("of", "key"))),
