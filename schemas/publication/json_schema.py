@@ -1,8 +1,8 @@
 """A record kind as JSON Schema (2020-12), made from its struct and its titles.
 
 Titles and descriptions are English; Chinese ones, the names of values and the key stand under names of our own, which
-`$comment` explains to whoever reads the schema. What the reader demands beyond a struct's types (a unit, though a line may leave it out on the way
-from a logger) is demanded here too.
+`$comment` explains to whoever reads the schema. What the reader demands beyond a struct's types (a unit, though a line
+may leave it out on the way from a logger) is demanded here too.
 """
 
 from __future__ import annotations
