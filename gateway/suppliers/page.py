@@ -31,6 +31,8 @@ COMMON = (
     "a34004", "a34002", "a21026", "a21004", "a05024", "a21005", "a21002", "a24088", "a00000",
 )  # fmt: skip
 """Factors that the page names one by one; all of them are at `/v1/factors`."""
+WATCHED = "w20004"
+"""The factor whose limits the page gives: antimony, for whose sake the first districts exchange data."""
 
 _HEADERS: Mapping[str, Mapping[Language, tuple[str, ...]]] = {
     "members": {
@@ -40,6 +42,10 @@ _HEADERS: Mapping[str, Mapping[Language, tuple[str, ...]]] = {
     "factors": {"zh": ("代码", "因子", "常用单位"), "en": ("Code", "Factor", "Usual unit")},
     "units": {"zh": ("单位", "名称", "表格中也可写作"), "en": ("Unit", "Name", "Sheets may write")},
     "flags": {"zh": ("规范", "标记", "含义", "有效"), "en": ("Profile", "Flag", "Meaning", "Valid")},
+    "limits": {
+        "zh": ("标准", "适用", "限值", "说明"),
+        "en": ("Standard", "Holds for", "Limit", "Remark"),
+    },
     "problems": {"zh": ("代码", "问题", "怎么办"), "en": ("Code", "Problem", "What to do")},
 }
 _YES: Mapping[Language, str] = {"zh": "是", "en": "yes"}
@@ -82,6 +88,7 @@ def page(language: Language) -> str:
         units=_units(language),
         flags=_flags(language),
         marks=_marks(language),
+        limits=_limits(language),
         problems=_problems(language),
         max_lines=f"{MAX_LINES:,}",
         max_line=f"{MAX_LINE:,}",
@@ -203,6 +210,22 @@ def _flags(language: Language) -> str:
 def _marks(language: Language) -> str:
     said = [f"`{row['type']}` {row[f'meaning_{language}']}" for row in shipped("marks").rows]
     return ("、" if language == "zh" else ", ").join(said)
+
+
+def _limits(language: Language) -> str:
+    """The limits of antimony, local before national as the table has them; unconfirmed ones say so."""
+    zh = language == "zh"
+    kinds_of = {"limit": ("限值", "limit"), "reference": ("参考限值", "reference only")}
+    rows = []
+    for row in (row for row in shipped("limits").rows if row["factor"] == WATCHED):
+        sites = [title("site", "type", one) for one in row["site_types"].split("|")]
+        codes = [f"`{one}`" for name in ("categories", "areas", "discharge") for one in row[name].split("|") if one]
+        places = ("、" if zh else ", ").join([one.zh if zh else one.en for one in sites] + codes)
+        doubt = ("未确认；" if zh else "unconfirmed; ") if row["confidence"] == "unconfirmed" else ""
+        kind = kinds_of[row["kind"]][0 if zh else 1]
+        value = f"`{row['high']} {row['unit']}` {kind}"
+        rows.append((row["standard"], places, value, doubt + row[f"note_{language}"]))
+    return _table("limits", language, rows)
 
 
 def _problems(language: Language) -> str:
