@@ -14,11 +14,12 @@ from typing import Annotated
 import msgspec
 from fastapi import APIRouter, Header, Response
 
+from gateway.api.access import Home
 from gateway.errors import NotFoundError
+from gateway.service import Gateway
 from schemas.batch import SCHEMA_VERSION
 from schemas.publication import json_schema, kinds, table_schema
 from schemas.publication.titles import title
-from schemas.tables import shipped
 from schemas.times import utc_text
 
 router = APIRouter()
@@ -49,21 +50,21 @@ async def read_table_schema(kind: str, if_none_match: _IfNoneMatch = "") -> Resp
 
 
 @router.get("/v1/factors", summary="Factor codes (HJ 525, HJ 524) with names and usual units")
-def read_factors(if_none_match: _IfNoneMatch = "") -> Response:
-    """The version of the table that ships, row by row, with sources and how far each is to be trusted."""
-    return _answer_table("factors", if_none_match)
+def read_factors(gateway: Home, if_none_match: _IfNoneMatch = "") -> Response:
+    """The version of the table that decides now, row by row, with sources and how far each is to be trusted."""
+    return _answer_table(gateway, "factors", if_none_match)
 
 
 @router.get("/v1/units", summary="Units (UCUM) with their exact factors and the spellings that sheets may use")
-def read_units(if_none_match: _IfNoneMatch = "") -> Response:
-    """The version of the table that ships."""
-    return _answer_table("units", if_none_match)
+def read_units(gateway: Home, if_none_match: _IfNoneMatch = "") -> Response:
+    """The version of the table that decides now."""
+    return _answer_table(gateway, "units", if_none_match)
 
 
 @router.get("/v1/flags", summary="Data flags by profile, and whether a value marked so is valid")
-def read_flags(if_none_match: _IfNoneMatch = "") -> Response:
-    """The version of the table that ships."""
-    return _answer_table("flags", if_none_match)
+def read_flags(gateway: Home, if_none_match: _IfNoneMatch = "") -> Response:
+    """The version of the table that decides now."""
+    return _answer_table(gateway, "flags", if_none_match)
 
 
 def _check_kind(kind: str) -> None:
@@ -97,8 +98,8 @@ def _table_schema(kind: str) -> bytes:
     return msgspec.json.encode(table_schema(kind))
 
 
-def _answer_table(name: str, if_none_match: str) -> Response:
-    table = shipped(name)
+def _answer_table(gateway: Gateway, name: str, if_none_match: str) -> Response:
+    table = next(table for table in gateway.tables if table.name == name)
     effective = utc_text(table.effective)
     body = {"table": table.reference, "digest": table.digest, "effective": effective, "rows": table.rows}
     return _answer(msgspec.json.encode(body), "application/json", _ASK, if_none_match)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 
+from gateway.store.versions import NOTICE
 from schemas.publication import json_schema, kinds, table_schema
 from schemas.tables import shipped
+from schemas.times import now_millis
 from tests.gateway.callers import code_of, listening
 from tests.world import WUJIANG, make_node
 
@@ -69,3 +72,18 @@ def test_chinese_goes_out_as_it_is_written(http: TestClient) -> None:
     content = http.get("/v1/schemas/site").content
     assert "站点编号".encode() in content
     assert json.loads(content)["properties"]["id"]["x-title-zh"] == "站点编号"
+
+
+def test_a_table_is_the_version_that_decides_at_this_gateway(tmp_path: Path) -> None:
+    node = make_node(tmp_path, WUJIANG)
+    rows = (*shipped("units").rows, shipped("units").rows[0] | {"code": "pg/L", "factor": "0.000000001", "aliases": ""})
+    now = now_millis() - NOTICE
+    version = node.gateway.governance.propose("units", rows, by="Li Hua", effective=now, now=now)
+    with listening(node) as http:
+        before = http.get("/v1/units")
+        node.gateway.governance.approve("units", version.version, by="王芳", digest=version.digest, now=now)
+        after = http.get("/v1/units", headers={"If-None-Match": before.headers["etag"]})
+        assert before.json()["table"] == shipped("units").reference
+        assert (after.status_code, after.json()["table"]) == (200, version.reference)
+        assert after.json()["rows"][-1]["code"] == "pg/L"
+    node.stop()
