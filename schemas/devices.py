@@ -12,6 +12,8 @@ registers that once for each device identifier (MN), as YAML or JSON:
           w20004: {unit: mg/L}
           "011": {factor: w01018, unit: mg/L}
 
+A device that encrypts (HJ 212-2025) also has its `key`, one that sends old Chinese text its `encoding`.
+
 Every scalar here is text. The YAML reader never turns one into a number, so an MN of digits keeps its leading zeros and
 the code `011` is not nine. The document is strict: unknown members are refused by name, all faults at once. Whether a
 factor, unit or site exists is not decided here.
@@ -46,6 +48,7 @@ Only `end` moves a time, back by the period; the period itself is the command's 
 """
 Encoding = Literal["utf-8", "gbk"]
 
+_KEY = re.compile(r"[0-9A-Fa-f]{32}", re.ASCII)
 _FAULTY = "\0"  # stands for a text whose fault is noted, so that reading goes on; no document can say it
 
 
@@ -69,7 +72,8 @@ class DeviceFactor(msgspec.Struct, frozen=True):
 class Device(msgspec.Struct, frozen=True, kw_only=True):
     """One registered device. `factors` is keyed by the code as the device writes it.
 
-    `minute` is the period of its minute data, None when nobody registered one.
+    `minute` is the period of its minute data, None when nobody registered one. `key`, 32 hexadecimal digits, opens its
+    packets when it encrypts them (SM4, HJ 212-2025); empty when it does not. The key is a secret: it is never shown.
     """
 
     mn: str
@@ -79,6 +83,15 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
     label: Label = "start"
     encoding: Encoding = "utf-8"
     factors: dict[str, DeviceFactor] = {}
+    key: str = ""
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """What a log or a traceback may show."""
+        shown = {name: getattr(self, name) for name in self.__struct_fields__}
+        return list((shown | {"key": "***" if self.key else ""}).items())
+
+    def __repr__(self) -> str:
+        return f"Device({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
 
 
 def parse_devices(data: bytes) -> dict[str, Device]:
@@ -124,7 +137,7 @@ class _Reading:
 
     def _device(self, entry: object, pointer: str) -> Device:
         required = ("mn", "site", "profile")
-        members = self._mapping(entry, pointer, required, ("minute", "label", "encoding", "factors"))
+        members = self._mapping(entry, pointer, required, ("minute", "label", "encoding", "factors", "key"))
         label: Label = self._choice(members, "label", pointer, get_args(Label), "start")
         codes = self._mapping(members.get("factors", {}), f"{pointer}/factors", (), None)
         return Device(
@@ -134,6 +147,7 @@ class _Reading:
             minute=self._choice(members, "minute", pointer, MINUTE_PERIODS, None),
             label=label,
             encoding=self._choice(members, "encoding", pointer, get_args(Encoding), "utf-8"),
+            key=self._key(members, pointer),
             factors={
                 code: self._factor(code, entry, f"{pointer}/factors/{_escape(code)}", label)
                 for code, entry in codes.items()
@@ -177,6 +191,13 @@ class _Reading:
             self._fault(f"{pointer}/{name}", f"is not text of 1 to {MAX_TEXT} printable characters; quote it in JSON")
             return _FAULTY
         return value
+
+    def _key(self, members: dict[str, object], pointer: str) -> str:
+        value = members.get("key", "")
+        if "key" in members and not (isinstance(value, str) and _KEY.fullmatch(value)):
+            self._fault(f"{pointer}/key", "is not an SM4 key of 32 hexadecimal digits")
+            return ""
+        return str(value)
 
     def _choice(
         self, members: dict[str, object], name: str, pointer: str, choices: tuple[Any, ...], default: Any

@@ -16,7 +16,7 @@ from gateway.ingest.terms import Terms
 from schemas.devices import Device
 from schemas.errors import LimitError, PacketError, RecordError, SharingError, UnresolvedError
 from schemas.factors import Factors
-from schemas.hj212 import Damage, Message, parse_message, split_packets, to_observations
+from schemas.hj212 import NOTED, Damage, Message, parse_message, split_packets, to_observations
 from schemas.mappings import Meaning
 from schemas.records import Observation, Record, check_record, decode_line, decode_open_line
 
@@ -163,9 +163,9 @@ def _translated(parcel: Parcel, place: str, record: Observation, terms: Terms) -
 def _unpack_packets(content: bytes, devices: Mapping[str, Device], terms: Terms) -> Parcel:
     """One HJ 212 packet after another, however they follow on each other. A broken packet costs that packet."""
     parcel = Parcel()
-    for found in split_packets(content):
+    for found in split_packets(content, devices):
         if isinstance(found, Damage):
-            parcel.refuse(f"packet {found.number}", found.error(), content[found.offset : found.offset + _SHOWN])
+            _add_damage(parcel, found, content, devices)
             continue
         try:
             message = parse_message(found, devices)
@@ -174,20 +174,25 @@ def _unpack_packets(content: bytes, devices: Mapping[str, Device], terms: Terms)
         except PacketError as error:
             parcel.refuse(f"packet {found.number}", error, found.segment)
             continue
-        packet = content[found.offset : found.offset + _HEAD + len(found.segment) + _CRC]
         for finding in findings:
             place = _packet_place(found.number, finding.factor, finding.attribute)
-            verdict = "noted" if finding.code == "packet.period-assumed" else "refused"
+            verdict = "noted" if finding.code in NOTED else "refused"
             parcel.problems.append(Problem(place, verdict, finding.code, finding.text))
         if device is not None:
             records = _in_our_codes(parcel, records, message, device, terms)
-        _add_packet(parcel, packet, message, device, records, terms)
+        _add_packet(parcel, found.packet, message, device, records, terms)
         if len(parcel.items) > MAX_LINES:
             raise LimitError(f"a submission holds at most {MAX_LINES} records", code="submission.too-many")
     return parcel
 
 
-_HEAD, _CRC = 6, 4  # bytes around a data segment
+def _add_damage(parcel: Parcel, found: Damage, content: bytes, devices: Mapping[str, Device]) -> None:
+    """An encrypted packet waits for its device, whose registration may bring the key; everything else is refused."""
+    place = f"packet {found.number}"
+    if found.code == "packet.key-missing" and found.mn and found.mn not in devices:
+        parcel.hold(Waiting(place, found.packet, HJ212, "device", found.mn), found.code, found.detail)
+    else:
+        parcel.refuse(place, found.error(), content[found.offset : found.offset + _SHOWN])
 
 
 def _add_packet(
