@@ -1,7 +1,7 @@
 """Profiles of sheets, and which one read a submission.
 
 Revision: 20261124_sheets
-Follows: 20261124_table_versions
+Follows: 20261124_findings
 """
 
 import sqlalchemy as sa
@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "20261124_sheets"
-down_revision = "20261124_table_versions"
+down_revision = "20261124_findings"
 branch_labels = None
 depends_on = None
 

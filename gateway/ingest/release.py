@@ -126,7 +126,7 @@ def _release(gateway: Gateway, terms: Terms, provider: str, waits_for: str, name
         # A packet is held once for each of its values that waits, and taken in as a whole.
         for packet in dict.fromkeys(row.content for row in rows if row.media_type == HJ212):
             _merge(parcel, unpack(HJ212, packet, devices, terms))
-        prepared = gateway.door.prepare(provider, parcel)
+        prepared = gateway.door.prepare(provider, parcel, now=now)
         with gateway.database.write() as session:
             # Were another process quicker, what it took in would come again here, as duplicates.
             _take_out(session, [row.id for row in rows])

@@ -94,7 +94,8 @@ def submit(
         return Submitted(known, fresh=False)
     # Reading and numbering need no transaction, so nobody waits for them.
     terms = Terms.at_home(gateway.governed.at(now), gateway.party)
-    prepared = gateway.door.prepare(gateway.party, unpack(media_type, content, devices, terms, through))
+    parcel = unpack(media_type, content, devices, terms, through)
+    prepared = gateway.door.prepare(gateway.party, parcel, now=now)
     with gateway.database.write() as session:
         _one_at_a_time(session, arrival)
         known = _known(session, arrival)
