@@ -14,6 +14,7 @@ from gateway.db import Database
 from gateway.governance import Governance, Governed
 from gateway.home import Home
 from gateway.ingest.door import Door, Tally
+from gateway.outlines import load_outlines
 from gateway.publish import Publisher
 from gateway.quality import Judge
 from gateway.signals import Signals
@@ -49,7 +50,7 @@ class Gateway:
         self.sites = Sites()
         self.governed = Governed(self.database)
         self.governance = Governance(home, self.database, self.governed)
-        self.door = Door(self.party, self.interning, self.sites, self.governed.at)
+        self.door = Door(self.party, self.interning, self.sites, self.governed.at, load_outlines(settings.outlines))
         self.judge = Judge(self.party, self.database, self.interning, self.sites, self.governed.at)
         self.publisher = Publisher(self.party, self.database, self.heads, keys.manifest, self.interning, self.sites)
         self.log_signer = NoteSigner(settings.log_origin, keys.log.private)

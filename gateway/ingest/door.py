@@ -8,7 +8,7 @@ received (the provider assigned them), and whether they are ours to publish.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -28,10 +28,12 @@ from gateway.store.sites import Sites
 from partners.plans import Plans
 from schemas.cases import CaseStates
 from schemas.errors import RecordError
+from schemas.outlines import Outlines
 from schemas.plan import Dataset
+from schemas.positions import check_position
 from schemas.quality import DoorChecks, Finding
 from schemas.records import Case, Observation, Retraction, Site, Statement
-from schemas.tables import Tables, shipped_tables
+from schemas.tables import Tables
 
 
 class Reading(NamedTuple):
@@ -50,12 +52,16 @@ class Reading(NamedTuple):
 
 @dataclass(frozen=True)
 class Prepared:
-    """A parcel with its series and states numbered: all that can be done before the transaction."""
+    """A parcel with its series and states numbered: all that can be done before the transaction.
+
+    `tables` are those in force when it came.
+    """
 
     statements: list[tuple[Item, Statement]]
     readings: list[Reading]
     waiting: list[Waiting]
     problems: list[Problem]
+    tables: Tables
 
 
 @dataclass
@@ -88,14 +94,19 @@ class Tally:
 class Door:
     """Takes parcels. Holds what the process remembers between them: numbers of series and states, known sites.
 
-    `tables_at` gives the governed tables in force at an instant (ms UTC).
+    `tables_at` gives the governed tables in force at an instant (ms UTC); `outlines` are the districts' borders, where
+    an operator has given some.
     """
 
-    def __init__(self, home: str, interning: Interning, sites: Sites, tables_at: Callable[[int], Tables]) -> None:
+    def __init__(
+        self, home: str, interning: Interning, sites: Sites, tables_at: Callable[[int], Tables],
+        outlines: Outlines | None = None,
+    ) -> None:  # fmt: skip
         self._home = home
         self._interning = interning
         self._sites = sites
         self._tables_at = tables_at
+        self._outlines = outlines
         self._checks: tuple[Tables, DoorChecks] | None = None  # of the tables last in force
 
     def prepare(self, provider: str, parcel: Parcel, *, now: int) -> Prepared:
@@ -125,13 +136,21 @@ class Door:
             _reading(item, key.site, series_id, state_id)
             for item, key, series_id, state_id in zip(items, keys, series_ids, state_ids, strict=True)
         ]
-        for position, findings in self._check(items, now).items():
+        in_force = self._tables_at(now)
+        for position, findings in self._check(items, in_force, now).items():
             readings[position] = readings[position]._replace(findings=findings)
-        return Prepared(statements, readings, parcel.waiting, parcel.problems)
+        problems = [*parcel.problems, *self._misplaced(statements)]
+        return Prepared(statements, readings, parcel.waiting, problems, in_force)
 
-    def _check(self, items: Sequence[Item], now: int) -> dict[int, tuple[Finding, ...]]:
+    def _misplaced(self, statements: Sequence[tuple[Item, Statement]]) -> Iterator[Problem]:
+        """What is odd about where sites say they are. They still measure, so nothing is refused for it."""
+        for item, record in statements:
+            if isinstance(record, Site) and record.position is not None:
+                for found in check_position(record, self._outlines):
+                    yield Problem(item.place, "noted", found.code, found.detail, found.pointers)
+
+    def _check(self, items: Sequence[Item], tables_: Tables, now: int) -> dict[int, tuple[Finding, ...]]:
         """What the rules find, by position in `items`; what is in order is absent."""
-        tables_ = self._tables_at(now)
         checks = self._checks
         if checks is None or checks[0] is not tables_:
             checks = self._checks = (tables_, DoorChecks(tables_))
@@ -159,7 +178,7 @@ class Door:
         waiting = list(prepared.waiting)
         own = plans.provided_by(self._home) if act.provider == self._home else []
         datasets = [dataset for dataset in own if dataset.recipients]
-        self._take_statements(session, prepared.statements, act, tally, datasets, waiting)
+        self._take_statements(session, prepared, act, tally, datasets, waiting)
         known = self._known(session, act, tally, {reading.site for reading in prepared.readings})
         readings = _with_known_site(prepared.readings, known, tally, waiting)
         taken = _take_readings(session, readings, act)
@@ -187,12 +206,12 @@ class Door:
         return {**found, **{site: names for site, names in tally.sites.items() if names is not None}}
 
     def _take_statements(
-        self, session: WriteSession, statements: Sequence[tuple[Item, Statement]], act: Act, tally: Tally,
+        self, session: WriteSession, prepared: Prepared, act: Act, tally: Tally,
         datasets: Sequence[Dataset], waiting: list[Waiting],
     ) -> None:  # fmt: skip
         """Sites first, whatever order they came in: what else came may name them."""
         queued: dict[tuple[str, str], list[tuple[str, int]]] = defaultdict(list)
-        for item, record in sorted(statements, key=lambda one: not isinstance(one[1], Site)):
+        for item, record in sorted(prepared.statements, key=lambda one: not isinstance(one[1], Site)):
             site = site_of(record)
             known = self._known(session, act, tally, {site} if site else set())
             if site and site not in known:
@@ -200,7 +219,7 @@ class Door:
                 continue
             try:
                 if act.submitted and isinstance(record, Case):
-                    self._check_case(session, record)
+                    self._check_case(session, record, prepared.tables[CaseStates])
                 outcome = records.take_record(session, act, record, item.content)
             except RecordError as error:
                 tally.problems.append(_refusal(item, error.code, error.detail, error.pointers))
@@ -245,7 +264,7 @@ class Door:
         if found:
             add_findings(session, found)
 
-    def _check_case(self, session: WriteSession, step: Case) -> None:
+    def _check_case(self, session: WriteSession, step: Case, states: CaseStates) -> None:
         """That the home party may take this step now. A partner's steps are its own affair; their feeds may overtake
         each other."""
         if step.from_ != self._home:
@@ -254,7 +273,7 @@ class Door:
         before = records.steps_of(session, step.case)
         if any(one.step == step.step and one.from_ == self._home for one in before):
             return  # the same step again: the store tells a duplicate from a change
-        shipped_tables()[CaseStates].check_step(step, before)
+        states.check_step(step, before)
 
     def _queue_readings(
         self, session: WriteSession, keys: list[Key], known: Programmes, act: Act, datasets: Sequence[Dataset],

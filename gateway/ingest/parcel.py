@@ -16,14 +16,16 @@ from gateway.ingest.terms import Terms
 from schemas.devices import Device
 from schemas.errors import LimitError, PacketError, RecordError, SharingError, UnresolvedError
 from schemas.factors import Factors
-from schemas.hj212 import Damage, Message, parse_message, split_packets, to_observations
+from schemas.flags import Flags
+from schemas.hj212 import NOTED, Damage, Message, parse_message, split_packets, to_observations
 from schemas.mappings import Meaning
-from schemas.records import Observation, Record, check_record, decode_line, decode_open_line
+from schemas.records import Observation, Record, check_record, decode_line, decode_open_line, encode_record
+from schemas.sheets import CSV, SHEETS, XLSX, Finding, Through, place, read_grid, read_sheet
 
 NDJSON = "application/x-ndjson"
 JSON = "application/json"
 HJ212 = "text/vnd.hj212"
-MEDIA_TYPES = (NDJSON, JSON, HJ212)
+MEDIA_TYPES = (NDJSON, JSON, HJ212, CSV, XLSX)
 
 MAX_LINES = 200_000  # records of one submission; a larger load is several
 _SHOWN = 200  # bytes of the offending text that a report repeats
@@ -98,8 +100,10 @@ class Parcel:
             self.problems.append(Problem(place, "noted", "record.factor-mapped", detail, ("/factor",)))
 
 
-def unpack(media_type: str, content: bytes, devices: Mapping[str, Device], terms: Terms) -> Parcel:
-    """The parcel in `content`, of one of `MEDIA_TYPES`, read in these terms.
+def unpack(
+    media_type: str, content: bytes, devices: Mapping[str, Device], terms: Terms, through: Through | None = None
+) -> Parcel:  # fmt: skip
+    """The parcel in `content`, of one of `MEDIA_TYPES`, read in these terms. A sheet is read `through` its profile.
 
     Raises:
         LimitError: more records than one submission may hold.
@@ -115,6 +119,8 @@ def unpack(media_type: str, content: bytes, devices: Mapping[str, Device], terms
             return unpack_lines(_array(content), terms, word="element")
         case "text/vnd.hj212":
             return _unpack_packets(content, devices, terms)
+    if media_type in SHEETS:
+        return _unpack_sheet(media_type, content, through)
     raise RecordError(f"records come as {', '.join(MEDIA_TYPES)}", code="submission.media-type")
 
 
@@ -163,31 +169,65 @@ def _translated(parcel: Parcel, place: str, record: Observation, terms: Terms) -
 def _unpack_packets(content: bytes, devices: Mapping[str, Device], terms: Terms) -> Parcel:
     """One HJ 212 packet after another, however they follow on each other. A broken packet costs that packet."""
     parcel = Parcel()
-    for found in split_packets(content):
+    for found in split_packets(content, devices):
         if isinstance(found, Damage):
-            parcel.refuse(f"packet {found.number}", found.error(), content[found.offset : found.offset + _SHOWN])
+            _add_damage(parcel, found, content, devices)
             continue
         try:
             message = parse_message(found, devices)
             device = devices.get(message.mn)
-            records, findings = to_observations(message, device)
+            records, findings = to_observations(message, device, terms.tables[Flags])
         except PacketError as error:
             parcel.refuse(f"packet {found.number}", error, found.segment)
             continue
-        packet = content[found.offset : found.offset + _HEAD + len(found.segment) + _CRC]
         for finding in findings:
             place = _packet_place(found.number, finding.factor, finding.attribute)
-            verdict = "noted" if finding.code == "packet.period-assumed" else "refused"
+            verdict = "noted" if finding.code in NOTED else "refused"
             parcel.problems.append(Problem(place, verdict, finding.code, finding.text))
         if device is not None:
             records = _in_our_codes(parcel, records, message, device, terms)
-        _add_packet(parcel, packet, message, device, records, terms)
+        _add_packet(parcel, found.packet, message, device, records, terms)
         if len(parcel.items) > MAX_LINES:
             raise LimitError(f"a submission holds at most {MAX_LINES} records", code="submission.too-many")
     return parcel
 
 
-_HEAD, _CRC = 6, 4  # bytes around a data segment
+def _unpack_sheet(media_type: str, content: bytes, through: Through | None) -> Parcel:
+    """The records of a sheet, each with the line it would have come as: that is what waits where something does.
+
+    The tables in force are those of `through`. Its profile speaks the shared codes: the party's own are not looked for.
+    """
+    if through is None:
+        message = "a sheet comes with the name of the profile that reads it (profile=NAME)"
+        raise RecordError(message, code="submission.profile-missing")
+    parcel = Parcel()
+    grid = read_grid(media_type, content, through.profile)
+    for found in read_sheet(grid, through.profile, through.use):
+        where = place(found.row, found.column)
+        if isinstance(found, Finding):
+            _add_finding(parcel, where, found)
+        else:
+            parcel.items.append(Item(where, found.record, encode_record(found.record)))
+        if len(parcel.items) > MAX_LINES:
+            raise LimitError(f"a submission holds at most {MAX_LINES} records", code="submission.too-many")
+    if not parcel.items and not parcel.problems:
+        raise _empty()
+    return parcel
+
+
+def _add_finding(parcel: Parcel, where: str, found: Finding) -> None:
+    if found.record is not None:
+        parcel.waiting.append(Waiting(where, encode_record(found.record), NDJSON, found.waits_for, found.name))
+    parcel.problems.append(Problem(where, found.verdict, found.code, found.detail, found.pointers, found.text))
+
+
+def _add_damage(parcel: Parcel, found: Damage, content: bytes, devices: Mapping[str, Device]) -> None:
+    """An encrypted packet waits for its device, whose registration may bring the key; everything else is refused."""
+    place = f"packet {found.number}"
+    if found.code == "packet.key-missing" and found.mn and found.mn not in devices:
+        parcel.hold(Waiting(place, found.packet, HJ212, "device", found.mn), found.code, found.detail)
+    else:
+        parcel.refuse(place, found.error(), content[found.offset : found.offset + _SHOWN])
 
 
 def _add_packet(

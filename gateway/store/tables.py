@@ -57,6 +57,7 @@ submission = Table(
     Column("report", LargeBinary, nullable=False),  # NDJSON, one zstd frame
     Column("outcome", Text, nullable=False),  # the answer, as it was given
     Column("final", Integer, nullable=False),  # 1: nothing was refused, so the same bytes get the same answer
+    Column("profile", Text),  # of a sheet: the profile and version that read it, and a year that was given
     UniqueConstraint("client", "idempotency_key"),
     Index(None, "client", "sha256"),
 )
@@ -230,6 +231,16 @@ device = Table(
     metadata,
     Column("mn", Text, primary_key=True),
     Column("body", LargeBinary, nullable=False),  # JSON of schemas.devices.Device
+    Column("added", BigInteger, nullable=False),
+)
+
+# How sheets are read: what a person wrote about the columns of one sort of sheet. A version is never changed.
+profile = Table(
+    "profile",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("body", LargeBinary, nullable=False),  # the document, as it was given
     Column("added", BigInteger, nullable=False),
 )
 

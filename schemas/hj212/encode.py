@@ -2,7 +2,7 @@
 
 Fields in the standard's order, UTF-8, an upper-case check sum, CR LF. Nothing is bent to fit: a message that would not
 read back as itself (a value with a `;` in it, a second meaning of a name) or is longer than the standard allows is
-refused. Splitting and SM4 encryption are not here.
+refused; `schemas.hj212.parts` makes several of a longer one.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from datetime import datetime
 import msgspec
 
 from schemas.errors import PacketError
+from schemas.hj212.commands import digits, request_number
 from schemas.hj212.crc import crc16
 from schemas.hj212.frame import STANDARD_SEGMENT, Frame
 from schemas.hj212.message import Message, parse_message
-from schemas.times import BEIJING
+from schemas.hj212.sm4 import is_secret, seal
 
 
 def measurement(
@@ -37,46 +38,58 @@ def measurement(
     """
     return Message(
         cn=cn,
-        qn=_digits(sent) + f"{sent.microsecond // 1000:03d}",
+        qn=request_number(sent),
         st=st,
         pw=pw,
         mn=mn,
         flag=flag,
-        data_time=_digits(at),
+        data_time=digits(at),
         items={code: dict(attributes) for code, attributes in items.items()},
     )
 
 
-def encode_packet(message: Message) -> bytes:
+def encode_packet(message: Message, *, key: str = "") -> bytes:
     """The packet of `message`, from `##` to CR LF. Its place and deviations are not part of it.
+
+    `key`, 32 hexadecimal digits, enciphers the data area where HJ 212-2025 has a field unit do so: measured values,
+    information, new keys. A host sends in clear, and gives none.
 
     Raises:
         PacketError: `packet.too-large`: the data segment has more than 1,024 bytes and must be split;
             `packet.malformed`: the message cannot be written so that it reads back as itself.
     """
-    segment = _segment(message)
+    segment = write_segment(message)
     if len(segment) > STANDARD_SEGMENT:
         detail = f"the data segment has {len(segment)} bytes; above {STANDARD_SEGMENT} it must be split"
         raise PacketError(detail, code="packet.too-large")
     if _content(parse_message(Frame(segment))) != _content(message):
         raise PacketError("a name or value of the message holds a mark that HJ 212 gives another meaning")
-    return b"##%04d%b%04X\r\n" % (len(segment), segment, crc16(segment))
+    sent = seal(segment, key) if key and is_secret(message.cn) else segment
+    return b"##%04d%b%04X\r\n" % (len(segment), sent, crc16(segment))
 
 
-def _segment(message: Message) -> bytes:
-    """The data segment, fields in the order of HJ 212-2017 table 3."""
+def write_segment(message: Message) -> bytes:
+    """The data segment of any length, unchecked, fields in the order of HJ 212-2017 table 3."""
     header = {"QN": message.qn, "ST": message.st, "CN": message.cn, "PW": message.pw, "MN": message.mn}
     counts = {"Flag": message.flag, "PNUM": message.pnum, "PNO": message.pno}
     parts = [f"{name}={text}" for name, text in header.items() if text]
     parts += [f"{name}={count}" for name, count in counts.items() if count is not None]
     parts += ["RF=1"] if message.resent else []
     area = [f"DataTime={message.data_time}"] if message.data_time else []
-    area += [f"{name}={text}" for name, text in message.fields.items()]
+    area += _fields(message)
     area += [_item(code, attributes) for code, attributes in message.items.items()]
     try:
         return f"{';'.join(parts)};CP=&&{';'.join(area)}&&".encode()
     except UnicodeEncodeError as error:
         raise PacketError("the message holds text that is not Unicode") from error
+
+
+def _fields(message: Message) -> list[str]:
+    """The members of the data area that are no factor's. HJ/T 212-2005 writes a time span as one item."""
+    written = [f"{name}={text}" for name, text in message.fields.items()]
+    if message.version == 0 and tuple(message.fields) == ("BeginTime", "EndTime"):
+        return [",".join(written)]
+    return written
 
 
 def _item(code: str, attributes: Mapping[str, str]) -> str:
@@ -88,7 +101,3 @@ def _item(code: str, attributes: Mapping[str, str]) -> str:
 
 def _content(message: Message) -> Message:
     return msgspec.structs.replace(message, deviations=(), number=1, offset=0)
-
-
-def _digits(instant: datetime) -> str:
-    return instant.astimezone(BEIJING).strftime("%Y%m%d%H%M%S")

@@ -1,8 +1,8 @@
 """A data segment as a message: `QN=…;ST=…;CN=…;PW=…;MN=…;Flag=…;CP=&&…&&`, HJ 212-2017 6.3.2 and 6.3.3.
 
 Fields are found by name and not by place, since field units put them in any order. What can be understood is
-understood, and every rule it breaks is noted in `deviations`; what would have to be guessed is refused. Text is UTF-8
-unless the device is registered as sending GBK: an encoding is never guessed either.
+understood, and every rule it breaks is noted in `deviations`; what would have to be guessed is refused. Text is UTF-8.
+What is not is read as GBK where the device is registered as sending that, which is noted, and else refused.
 
 This module must never change a value's text, or make of two contradicting values the one it likes better.
 """
@@ -11,20 +11,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from types import MappingProxyType
+from functools import lru_cache
 
 import msgspec
 
 from schemas.devices import Device
 from schemas.errors import PacketError
-from schemas.hj212.frame import Frame
+from schemas.hj212.frame import NO_DEVICES, Frame
 from schemas.hj212.problems import Finding, packet_error
+from schemas.hj212.sm4 import BLOCK, is_secret
 
 MAX_MN = 64  # characters; the standard has 24, and no more were seen in the field
 MAX_DEVIATIONS = 100  # of one packet; a reader of the report learns nothing from more
 
 AMBIGUOUS = "packet.value-ambiguous"
 """The deviation of a value that the packet gives twice, and differently: `items` has the first, nobody may use it."""
+
+PART_OPEN = "packet.part-open"
+"""The deviation of a part whose last value was left out, since its other half may be in a part that is missing."""
 
 STANDARD_MN = re.compile(r"[0-9A-F]{24}", re.ASCII)
 
@@ -34,12 +38,13 @@ _STANDARD_HEADER = re.compile(
     r"QN=(?P<QN>\d{17});ST=(?P<ST>[0-9A-Z]{2});CN=(?P<CN>\d{4});PW=(?P<PW>[^;]*);MN=(?P<MN>[^;]*);Flag=(?P<Flag>\d\d?);",
     re.ASCII,
 )
+_NO_MARKS = bytes(set(range(256)) - set(b"=,;"))
+_MAX_LAYOUT = 500  # parts of an area whose layout is remembered: 250 pairs, in 1,024 bytes there are some 70
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _BLANKS = re.compile(r"(?<! ) +(?=[;,=])|(?<=[;,=]) +")  # written so that a long run of blanks is read once
 _DIGITS = re.compile(r"\d{1,4}", re.ASCII)
 _QN = re.compile(r"\d{17}", re.ASCII)
 _CN = re.compile(r"\d{4}", re.ASCII)
-_NO_DEVICES: Mapping[str, Device] = MappingProxyType({})
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -81,7 +86,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return bool(self.flag and self.flag & 1)
 
 
-def parse_message(frame: Frame, devices: Mapping[str, Device] = _NO_DEVICES) -> Message:
+def parse_message(frame: Frame, devices: Mapping[str, Device] = NO_DEVICES) -> Message:
     """The message in a frame. `devices`, by MN, give the encoding of text that is not UTF-8.
 
     The caller must still ask whether the device may send at all, and `to_observations` what the values are.
@@ -95,10 +100,13 @@ def parse_message(frame: Frame, devices: Mapping[str, Device] = _NO_DEVICES) -> 
         raise notes.refuse("packet.malformed", "the data segment has no `CP=&&…&&`")
     header = _read_header(notes.text(head, "ascii"), notes)
     mn = header["MN"]
-    encoding = devices[mn].encoding if mn in devices else "utf-8"
+    device = devices.get(mn)
+    encoding: str = device.encoding if device else "utf-8"
+    if device and device.key and not frame.opened and is_secret(header["CN"]) and len(area) >= BLOCK + 2:
+        notes.note("packet.unencrypted", "the device has a key, but sent this in clear")
+    if encoding != "utf-8" and not area.isascii():
+        encoding = _fall_back(area, encoding, notes)
     body = notes.text(area[:-2], encoding)
-    if encoding != "utf-8" and not body.isascii():
-        notes.note("packet.encoding", f"text is in {encoding}, as registered, and not in UTF-8")
     items, fields = _read_area(body, notes)
     data_time = fields.pop("DataTime", "")
     if len(data_time) == 17:
@@ -120,6 +128,17 @@ def parse_message(frame: Frame, devices: Mapping[str, Device] = _NO_DEVICES) -> 
         number=frame.number,
         offset=frame.offset,
     )
+
+
+def _fall_back(area: bytes, registered: str, notes: _Notes) -> str:
+    """The encoding of text that is not ASCII, from a device registered as not sending UTF-8: noted either way."""
+    try:
+        area.decode("utf-8")
+    except UnicodeDecodeError:
+        notes.note("packet.encoding", f"text is in {registered}, as registered, and not in UTF-8")
+        return registered
+    notes.note("packet.encoding", f"text is in UTF-8, although {registered} is registered")
+    return "utf-8"
 
 
 class _Notes:
@@ -220,11 +239,62 @@ def _check_mn(mn: str, notes: _Notes) -> None:
 
 
 def _read_area(text: str, notes: _Notes) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
-    """Items and fields of the data area (what stands between the two `&&`)."""
+    """Items and fields of the data area (what stands between the two `&&`).
+
+    A field unit sends the same names in the same order all its life; only values change. So names are taken apart once,
+    and an area of known names is split and its values are put in their places.
+    """
+    if not text:
+        return {}, {}
+    parts = text.replace(";", "=").replace(",", "=").split("=")
+    if len(parts) <= _MAX_LAYOUT:
+        layout = _layout(tuple(parts[::2]), text.encode().translate(None, _NO_MARKS))
+        if layout is not None:
+            return layout.fill(parts[1::2])
+    return _search_area(text, notes)
+
+
+class _Layout:
+    """Where the values of an area are: items as code and the places of their attributes, fields as name and place."""
+
+    def __init__(self, items: dict[str, dict[str, int]], fields: dict[str, int]) -> None:
+        self._items = [(code, list(places.items())) for code, places in items.items()]
+        self._fields = list(fields.items())
+        # Most real-time items are a value and its flag; two at a time is twice as fast as any number at a time.
+        self._twos = [(code, *two[0], *two[1]) for code, two in self._items if len(two) == 2]
+
+    def fill(self, values: list[str]) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
+        """Items and fields with these values."""
+        if len(self._twos) == len(self._items):
+            items = {code: {name: values[at], other: values[then]} for code, name, at, other, then in self._twos}
+        else:
+            items = {code: {name: values[at] for name, at in places} for code, places in self._items}
+        return items, {name: values[at] for name, at in self._fields}
+
+
+@lru_cache(maxsize=1_024)  # shapes, not packets: devices of one make share theirs
+def _layout(names: tuple[str, ...], marks: bytes) -> _Layout | None:
+    """Where the values of an area with these names are; None where something about it wants a closer look."""
+    count = len(names)
+    if len(marks) != 2 * count - 1 or marks[::2] != b"=" * count or b"=" in marks[1::2] or len(set(names)) < count:
+        return None  # not pairs, or a name twice
+    items: dict[str, dict[str, int]] = {}
+    fields: dict[str, int] = {}
+    for place, name in enumerate(names):
+        code, hyphen, attribute = name.rpartition("-")
+        if not (code and attribute if hyphen else name and name != "PolId"):
+            return None
+        if hyphen:
+            items.setdefault(code, {})[attribute] = place
+        else:
+            fields[name] = place
+    return _Layout(items, fields)
+
+
+def _search_area(text: str, notes: _Notes) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
+    """The same pair by pair, with a note for everything that deviates."""
     items: dict[str, dict[str, str]] = {}
     fields: dict[str, str] = {}
-    if not text:
-        return items, fields
     for group in text.split(";"):
         pairs = group.split(",")
         if len(pairs) > 1 and group.startswith("PolId="):

@@ -17,10 +17,12 @@ from typing import Literal
 
 from schemas import periods
 from schemas.devices import CODE, Device, DeviceFactor, Label, Profile
-from schemas.flags import find_flag
-from schemas.hj212.message import AMBIGUOUS, STANDARD_MN, Message
+from schemas.errors import PacketError, RecordError
+from schemas.flags import Flags
+from schemas.hj212.message import AMBIGUOUS, PART_OPEN, STANDARD_MN, Message
 from schemas.hj212.problems import Finding, packet_error
 from schemas.records.observation import Observation, Stat
+from schemas.tables import shipped_tables
 from schemas.times import to_millis
 
 ASSUMED_MINUTE_PERIOD = "PT10M"
@@ -45,26 +47,32 @@ _PERIODIC: dict[str, Stat] = {
 }
 _NOT_VALUES = frozenset(("Flag", "EFlag", "SampleTime", "Info", "SN"))
 _MINUTE = "2051"
+_UNREAD = frozenset(("2013", "2052", "2062", "2111"))  # of HJ 212-2025: raw data, noise, standard samples, furnaces
 _PERIODS = {"2011": "PT0S", _MINUTE: ASSUMED_MINUTE_PERIOD, "2061": "PT1H", "2031": "P1D"}
 _PROFILES: tuple[Profile, ...] = ("hj212-2005", "hj212-2017", "hj212-2025")  # by `Message.version`
-_DECIMAL = re.compile(r"-?(?:0|[1-9]\d{0,17})(?:\.\d{1,18})?", re.ASCII)
+_is_decimal = re.compile(r"-?(?:0|[1-9]\d{0,17})(?:\.\d{1,18})?", re.ASCII).fullmatch
 _TIME = re.compile(r"(\d{8})([01]\d|2[0-3])([0-5]\d)([0-5]\d)(\d{3})?", re.ASCII)
 _SITE_MN = re.compile(r"[0-9A-Za-z._:-]{1,64}", re.ASCII)
 
 
-def to_observations(message: Message, device: Device | None = None) -> tuple[list[Observation], list[Finding]]:
+def to_observations(
+    message: Message, device: Device | None = None, flags: Flags | None = None
+) -> tuple[list[Observation], list[Finding]]:
     """The values of a message in the packet's order, and what was not taken of it or had to be assumed.
 
     CN 2011 gives instants, 2051, 2061 and 2031 values over a minute period, an hour and a day; any other command has no
-    values, and gives none. `device` is the registration under `message.mn`, None when there is none: the values then
-    have no unit and must be held. An empty value becomes None, not measured. `rev` is left at 0: the provider numbers.
+    values, or says that they are not read here, and gives none. `device` is the registration under `message.mn`, None
+    when there is none: the values then have no unit and must be held. An empty value becomes None, not measured. `rev`
+    is left at 0: the provider numbers. `flags` says which flags are qualifiers; without it, the table that ships does.
 
     Raises:
         PacketError: `packet.time-invalid` or `packet.mn-invalid`; then there is no key to put any value under.
     """
+    if message.cn in _UNREAD and message.items:
+        return [], [Finding("packet.command-unread", f"CN {message.cn} has values that are not read here")]
     if message.cn not in _PERIODS:
         return [], []
-    return _Reading(message, device).observations()
+    return _Reading(message, device, flags or shipped_tables()[Flags]).observations()
 
 
 def read_profile(message: Message) -> Profile:
@@ -82,7 +90,8 @@ def read_profile(message: Message) -> Profile:
 class _Reading:
     """What all values of one message have in common, the values taken so far, and the findings."""
 
-    def __init__(self, message: Message, device: Device | None) -> None:
+    def __init__(self, message: Message, device: Device | None, flags: Flags) -> None:
+        self._flags = flags
         self._message = message
         self._device = device
         self._values: list[Observation] = []
@@ -92,9 +101,12 @@ class _Reading:
         self._period = self._choose_period()
         self._stats = _INSTANT if message.cn == "2011" else _PERIODIC
         self._sent = _rfc3339(message.qn) or ""
+        self._resent = message.resent
+        self._moments: dict[tuple[Label, str], tuple[str, Literal["<", ">"] | None]] = {}  # by label and flag
         self._ambiguous = {(note.factor, note.attribute) for note in message.deviations if note.code == AMBIGUOUS}
 
     def observations(self) -> tuple[list[Observation], list[Finding]]:
+        self._findings += [note for note in self._message.deviations if note.code == PART_OPEN]
         for name in self._message.fields:
             self._find("packet.field-unknown", f"`{name[:40]}` is not a value of a factor", attribute=name)
         registered = self._device.factors if self._device else {}
@@ -115,41 +127,53 @@ class _Reading:
         if len(flag) > MAX_FLAG or (self._ambiguous and (code, "Flag") in self._ambiguous):
             self._find("packet.flag-malformed", f"{code} has two flags, or one that is no flag", code, "Flag")
             return
-        at, q = self._time_and_qualifier(known.label, flag)
+        at, q = self._moments.get((known.label, flag)) or self._time_and_qualifier(known.label, flag)
+        stats, factor, unit = self._stats, known.factor, known.unit
+        sampled = self._sampled(code, attributes["SampleTime"]) if "SampleTime" in attributes else ""
         for attribute, text in attributes.items():
-            stat = self._stats.get(attribute)
+            stat = stats.get(attribute)
             if stat is None:
                 if attribute not in _NOT_VALUES:
                     self._unexpected(code, attribute)
             elif self._ambiguous and (code, attribute) in self._ambiguous:
                 self._find(AMBIGUOUS, f"`{code}-{attribute}` is given twice and differently", code, attribute)
-            elif text and _DECIMAL.fullmatch(text) is None:
+            elif text and _is_decimal(text) is None:
                 self._find("packet.value-malformed", f"{text[:40]!r} is not a plain decimal", code, attribute)
             else:
-                value = Observation(
+                value = Observation(  # origin and sample are given since making their defaults takes longer
                     site=self._site,
-                    factor=known.factor,
+                    factor=factor,
+                    origin="auto",
+                    sample="",
                     at=at,
                     value=text or None,
-                    unit=known.unit,
+                    unit=unit,
                     q=q if text else None,
                     stat=stat,
                     period=self._period,
                     flag=flag,
                     profile=self._profile,
+                    sampled=sampled,
                     sent=self._sent,
-                    resent=self._message.resent,
+                    resent=self._resent,
                 )
                 self._values.append(value)
 
     def _time_and_qualifier(self, label: Label, flag: str) -> tuple[str, Literal["<", ">"] | None]:
         """The start of the period, or the instant, that DataTime names under `label`; and what the flag then says."""
-        shared = _read_shared(self._message.data_time, self._period, label, self._profile, flag)
+        shared = _read_shared(self._message.data_time, self._period, label, self._profile, flag, self._flags)
         if shared is None:
-            text = self._message.data_time[:20]
-            detail = f"{text!r} is not a DataTime of 14 digits" if text else "the values have no DataTime"
-            raise packet_error("packet.time-invalid", detail, number=self._message.number, offset=self._message.offset)
+            raise self._timeless()
+        self._moments[label, flag] = shared
         return shared
+
+    def _timeless(self) -> PacketError:
+        message = self._message
+        code, text = "packet.time-invalid", message.data_time[:20]
+        detail = f"{text!r} is not a DataTime of 14 digits" if text else "the values have no DataTime"
+        if not text and (message.pno or 0) > 1:
+            code, detail = "packet.part-missing", f"part {message.pno} begins in the middle, without the part before it"
+        return packet_error(code, detail, number=message.number, offset=message.offset)
 
     def _unregistered_factor(self, code: str) -> DeviceFactor | None:
         if CODE.fullmatch(code) is None:
@@ -173,6 +197,16 @@ class _Reading:
         self._find("packet.period-assumed", f"no minute period is registered; {period} is assumed")
         return period
 
+    def _sampled(self, code: str, text: str) -> str:
+        """When the sample was taken, where that is another moment than DataTime (batch analysers); else empty."""
+        if not text or text[:14] == self._message.data_time[:14]:
+            return ""
+        at = _rfc3339(text)
+        if at is None or (code, "SampleTime") in self._ambiguous:
+            self._find("packet.sample-time", f"{text[:20]!r} is no time a sample was taken at", code, "SampleTime")
+            return ""
+        return at
+
     def _unexpected(self, code: str, attribute: str) -> None:
         """An attribute that may hold a value, but none that this command carries; its value is not guessed at."""
         text = f"`{attribute[:40]}` is not a value that CN {self._message.cn} carries"
@@ -184,7 +218,7 @@ class _Reading:
 
 @lru_cache(maxsize=4_096)  # a network of stations sends the same time and flag again and again
 def _read_shared(
-    data_time: str, period: str, label: Label, profile: Profile, flag: str
+    data_time: str, period: str, label: Label, profile: Profile, flag: str, flags: Flags
 ) -> tuple[str, Literal["<", ">"] | None] | None:
     """The instant DataTime names, and the qualifier: `>` for T, above range; `<` for L of surface-water stations."""
     at = _rfc3339(data_time)
@@ -192,12 +226,16 @@ def _read_shared(
         at = _earlier(at, periods.seconds(period) or 0)
     if at is None:
         return None
-    found = find_flag(profile, flag, to_millis(at)) if flag else None
+    try:
+        instant = to_millis(at)
+    except RecordError:  # the hour before the first one a record may have
+        return None
+    found = flags.find(profile, flag, instant) if flag else None
     return at, (found.qualifier or None) if found else None
 
 
 def _rfc3339(text: str) -> str | None:
-    """14 or 17 digits of Beijing time as RFC 3339, milliseconds where there are some; None for an impossible time."""
+    """14 or 17 digits of Beijing time as RFC 3339, milliseconds where there are some; None for a time no record has."""
     match = _TIME.fullmatch(text)
     day = _day(match[1]) if match else None
     if match is None or day is None:
@@ -210,7 +248,7 @@ def _rfc3339(text: str) -> str | None:
 @lru_cache(maxsize=1_024)  # nearly every packet is of today
 def _day(digits: str) -> str | None:
     try:
-        return date.fromisoformat(digits).isoformat()
+        return date.fromisoformat(digits).isoformat() if "1800" <= digits < "3000" else None
     except ValueError:
         return None
 

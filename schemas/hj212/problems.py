@@ -6,7 +6,10 @@ A `PacketError` means that nothing was taken from the packet. Its codes:
     packet.truncated        the input ends inside the packet
     packet.length-wrong     the length field does not lead to the packet's end
     packet.crc-wrong        the bytes do not give the check sum that follows them
+    packet.key-missing      the data area is encrypted, and no key is registered for its device
+    packet.key-wrong        the registered key does not open the data area, or the packet is damaged
     packet.too-large        a data segment above `MAX_SEGMENT`, or one to be sent above the standard's 1,024 bytes
+    packet.part-missing     a part of a message that was cut in the middle, without the part before or after it
     packet.malformed        not a data segment: no CP, no CN, two contradicting header fields, a control character
     packet.encoding-wrong   text that is not in the encoding of its device
     packet.time-invalid     a measurement without a possible DataTime
@@ -15,14 +18,16 @@ A `PacketError` means that nothing was taken from the packet. Its codes:
 A `Finding` in `Frame.deviations` or `Message.deviations` names a rule of the standard that the packet breaks although
 it was understood:
 
-    packet.crc-lower-case, packet.over-1024, packet.length-digits                             of the frame
+    packet.crc-lower-case, packet.over-1024, packet.length-digits, packet.cipher-printed,
+    packet.parts-joined, packet.part-open                                                     of the frame
     packet.mn-missing, packet.mn-nonstandard, packet.qn-missing, packet.qn-malformed,
     packet.st-missing, packet.flag-missing, packet.rf-malformed, packet.number-malformed,
-    packet.field-order, packet.field-name, packet.field-unknown                               of the header
+    packet.field-order, packet.field-name, packet.field-unknown, packet.unencrypted           of the header
     packet.blank, packet.encoding, packet.item-empty, packet.item-malformed,
     packet.data-time-millis, packet.field-repeated, packet.value-ambiguous                    of the data area
 
-A `Finding` of `to_observations` names what was not taken, while the other values of the packet went on:
+A `Finding` of `to_observations` names what was not taken, while the other values of the packet went on; those in
+`NOTED` only say something about values that were taken:
 
     packet.value-malformed      a value that is no plain decimal
     packet.value-ambiguous      a value given twice and differently
@@ -31,7 +36,10 @@ A `Finding` of `to_observations` names what was not taken, while the other value
     packet.factor-repeated      a second code for a factor that has been given already: none of its values
     packet.attribute-unknown    an attribute that its command does not carry
     packet.field-unknown        a value of no factor
-    packet.period-assumed       nothing refused: minute data whose period nobody registered
+    packet.part-open            the last value of a part whose next part, which may have its other half, is missing
+    packet.command-unread       values under a command of HJ 212-2025 that is not read here: none of them
+    packet.period-assumed       noted: minute data whose period nobody registered
+    packet.sample-time          noted: a SampleTime that is no time; the value is taken without it
 """
 
 from __future__ import annotations
@@ -39,6 +47,9 @@ from __future__ import annotations
 import msgspec
 
 from schemas.errors import PacketError
+
+NOTED = frozenset(("packet.period-assumed", "packet.sample-time"))
+"""Findings of `to_observations` that leave nothing out."""
 
 
 class Finding(msgspec.Struct, frozen=True, gc=False):

@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 
 from schemas.devices import Device, DeviceFactor
 from schemas.errors import PacketError
-from schemas.hj212 import ASSUMED_MINUTE_PERIOD, Finding, Frame, Message, crc16, parse_message, split_packets
+from schemas.hj212 import (
+    ASSUMED_MINUTE_PERIOD,
+    NOTED,
+    Finding,
+    Frame,
+    Message,
+    crc16,
+    parse_message,
+    split_packets,
+)
 from schemas.hj212 import to_observations as convert
 from schemas.records import Observation, check_record
 
@@ -172,8 +181,35 @@ def test_two_codes_of_one_factor_in_one_packet_do_not_overwrite_each_other():
 
 
 def test_attributes_that_are_no_values_are_no_findings():
-    area = "w20004-SampleTime=20260701093000,w20004-Rtd=1,w20004-Flag=N,w20004-EFlag=A01"
+    area = "w20004-SampleTime=20260701100000,w20004-Rtd=1,w20004-Flag=N,w20004-EFlag=A01"
     assert [value.stat for value in values(area)] == ["inst"]
+
+
+def test_a_time_of_sampling_apart_from_data_time_is_kept_beside_it():
+    area = "w20004-SampleTime=20260701093000,w20004-Rtd=1,w20004-Flag=N;011-SampleTime=20260701100000000,011-Rtd=2"
+    batch, other = values(area)
+    assert {batch.at, other.at} == {"2026-07-01T10:00:00+08:00"}
+    assert (batch.sampled, other.sampled) == ("2026-07-01T09:30:00+08:00", "")
+    check_record(batch)
+
+
+@pytest.mark.parametrize(
+    "sampled",
+    ["20260230093000", "2026-07-01", "00010101000000", "20260701093000,w20004-SampleTime=20260701094000"],
+    ids=["no such day", "not digits", "before anything was measured", "two times"],
+)
+def test_a_time_of_sampling_that_is_none_is_told_and_the_value_taken(sampled: str):
+    observations, findings = convert(message(f"w20004-SampleTime={sampled},w20004-Rtd=1"), DEVICE)
+    assert [(value.value, value.sampled) for value in observations] == [("1", "")]
+    assert codes(findings) == [("packet.sample-time", "w20004", "SampleTime")]
+    assert findings[0].code in NOTED, "nothing was left out for it"
+
+
+def test_a_request_number_of_an_impossible_year_does_not_spoil_the_values():
+    head = f"QN=00010101000000000;ST=21;CN=2011;PW=1;MN={MN};Flag=5;"
+    (value,), _ = convert(message("w20004-Rtd=1", head=head), DEVICE)
+    assert value.sent == ""
+    check_record(value)
 
 
 @pytest.mark.parametrize(
@@ -261,8 +297,12 @@ def test_values_without_a_possible_time_are_refused_with_their_packet(data_time:
     assert caught.value.extra == {"packet": 4, "offset": 77}
 
 
-def test_the_first_hour_of_time_has_no_hour_before_it():
-    segment = f"ST=21;CN=2061;MN={MN};Flag=5;CP=&&DataTime=00010101000000;a34004-Avg=1&&"
+@pytest.mark.parametrize("year", ["0001", "1799", "3001", "9999"])
+@pytest.mark.parametrize("code", ["a34004", "w20004"])
+@pytest.mark.parametrize("flag", ["", ",w20004-Flag=N"])
+def test_a_year_in_which_nothing_was_measured_is_no_time(year: str, code: str, flag: str):
+    """No record could be made of it; and under an end label the first hour of all has none before it."""
+    segment = f"ST=21;CN=2061;MN={MN};Flag=5;CP=&&DataTime={year}0101000000;{code}-Avg=1{flag}&&"
     with pytest.raises(PacketError) as caught:
         convert(parse_message(Frame(segment.encode())), DEVICE)
     assert caught.value.code == "packet.time-invalid"
@@ -276,6 +316,14 @@ def test_a_device_that_cannot_be_named_needs_a_registration(mn: str):
         convert(read)
     assert caught.value.code == "packet.mn-invalid"
     assert len(convert(read, DEVICE)[0]) == 1
+
+
+@pytest.mark.parametrize("cn", ["2013", "2052", "2062", "2111"])
+def test_values_of_commands_we_do_not_read_are_not_lost_without_a_word(cn: str):
+    observations, findings = convert(message("w20004-Rtd=1", cn), DEVICE)
+    assert observations == []
+    assert codes(findings) == [("packet.command-unread", "", "")]
+    assert convert(parse_message(Frame(f"CN={cn};MN={MN};CP=&&&&".encode())), DEVICE) == ([], []), "nothing is lost"
 
 
 _TEXT = st.text(st.characters(codec="utf-8"), max_size=12)
