@@ -168,13 +168,13 @@ def test_a_batch_ends_where_it_would_hold_too_many_records_or_bytes(wujiang: Nod
     for part in range(3):
         hand_in(wujiang, *(reading_line(n % 800, sample=f"{part}-{n // 800}") for n in range(4_000)))
     assert [batch.manifest.count for batch in publish(wujiang)] == [MAX_RECORDS, 2_000]
-    long = "x" * 30_000
-    hand_in(wujiang, *(site_line(f"320509-SW-{n:04}", owner=long) for n in range(1_000, 1_600)))
+    many = [f"{number:0128}" for number in range(230)]  # some 30,000 bytes
+    hand_in(wujiang, *(site_line(f"320509-SW-{n:04}", upstream=many) for n in range(1_000, 1_600)))
     made = publish_all(wujiang)
     assert sum(batch.manifest.count for batch in made) == 600
     assert len(made) == 2
     assert all(batch.manifest.bytes <= MAX_BYTES for batch in made)
-    assert made[0].manifest.bytes + len(long) + 1_000 > MAX_BYTES
+    assert made[0].manifest.bytes + len(site_line(upstream=many)) + 1_000 > MAX_BYTES
 
 
 def test_nothing_is_served_before_it_is_pinned_and_the_next_start_pins_what_was_committed(wujiang: Node) -> None:
