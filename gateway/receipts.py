@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 
 from audit.receipts import Receipt, Verdict, sign_receipt
-from gateway.ingest.door import Tally
+from gateway.ingest.tally import Tally
 from gateway.service import Gateway
 from schemas import jws
 from schemas.batch import Batch

@@ -13,7 +13,8 @@ from gateway.cursors import Cursors
 from gateway.db import Database
 from gateway.governance import Governance, Governed
 from gateway.home import Home
-from gateway.ingest.door import Door, Tally
+from gateway.ingest.door import Door
+from gateway.ingest.tally import Tally
 from gateway.outlines import load_outlines
 from gateway.publish import Publisher
 from gateway.quality import Judge

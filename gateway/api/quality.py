@@ -10,12 +10,12 @@ from fastapi import APIRouter, Query, Request, Response
 from gateway.api.access import Caller, Home, allow
 from gateway.api.disclosure import log_disclosure
 from gateway.api.pages import answer_page
-from gateway.store.findings import Listed, Wanted, read_page
+from gateway.store.findings import Wanted, read_page
 from gateway.store.versions import all_versions
 from partners.grants import ReadFindings
 from schemas.quality import QualityRules, as_document
 from schemas.tables import Table, shipped
-from schemas.times import beijing_text, now_millis, to_millis, utc_text
+from schemas.times import now_millis, to_millis, utc_text
 
 router = APIRouter()
 _FILTERS = ("party", "site", "factor", "rule", "from", "to")
@@ -58,22 +58,11 @@ def read_findings(
     with gateway.database.read() as session:
         allow(session, gateway, caller, ReadFindings(), now=now)
         listed = read_page(session, wanted, after=after, limit=limit + 1)
-    lines = [msgspec.json.encode(finding_document(one)) for one in listed[:limit]]
+    lines = [msgspec.json.encode(one.as_json()) for one in listed[:limit]]
     following = gateway.cursors.make(bound_to, listed[limit - 1].place) if len(listed) > limit else None
     asked = {name: request.query_params[name] for name in _FILTERS if name in request.query_params}
     log_disclosure(gateway, caller, request, {"filter": asked, "count": len(lines), "purpose": ""}, now=now)
     return answer_page(request, "findings", lines, following, form)
-
-
-def finding_document(one: Listed) -> dict[str, object]:
-    """A finding as it is listed: the rule, what it is about, and who said so by which version of the rules."""
-    found = one.finding
-    return {
-        "rule": found.rule, "detail": found.detail, "table": found.reference, "source": found.source,
-        "found": utc_text(found.found), "provider": one.provider, "site": one.site, "factor": one.factor,
-        "origin": one.origin, "stat": one.stat, "period": one.period, "at": beijing_text(found.key.at),
-        "sample": found.key.sample, "rev": found.key.rev,
-    }  # fmt: skip
 
 
 def _version(table: Table) -> dict[str, object]:

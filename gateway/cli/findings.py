@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from gateway.api.quality import finding_document
 from gateway.cli.at_home import HomeOption, JsonOption, opened
 from gateway.cli.terminal import say_json, say_table
 from gateway.store.findings import Listed, Wanted, read_page
@@ -32,7 +31,7 @@ def list_findings(
         wanted = Wanted(party or gateway.party, site, rule=rule, since=to_millis(since) if since else None)
         listed = read_page(session, wanted, after=None, limit=limit)
     if as_json:
-        say_json({"findings": [finding_document(one) for one in listed]})
+        say_json({"findings": [one.as_json() for one in listed]})
     else:
         say_table(("RULE", "SITE", "FACTOR", "MEASURED", "REV", "SOURCE", "RULES", "WHAT"), map(_row, listed))
 

@@ -23,9 +23,10 @@ from audit.log import append
 from gateway.db import ReadSession, WriteSession
 from gateway.errors import ConflictError, NotFoundError
 from gateway.ingest.devices import devices_of
-from gateway.ingest.door import Prepared, Tally
+from gateway.ingest.door import Prepared
 from gateway.ingest.parcel import HJ212, Problem, unpack
 from gateway.ingest.profiles import reading_through
+from gateway.ingest.tally import Tally
 from gateway.ingest.terms import Terms
 from gateway.receipts import give_submission_receipt
 from gateway.service import Gateway

@@ -17,6 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from gateway.db import ReadSession, WriteSession
 from gateway.store import tables
 from gateway.store.observations import Key, bucket_of
+from schemas.times import beijing_text, utc_text
 
 QUEUED_TOGETHER = 5_000  # keys of one row
 _CHUNK = 500  # series or keys asked for in one statement
@@ -50,6 +51,16 @@ class Listed(NamedTuple):
     def place(self) -> tuple[object, ...]:
         """Where it stands in a list: its value's key, rule and source."""
         return *self.finding.key, self.finding.rule, self.finding.source
+
+    def as_json(self) -> dict[str, object]:
+        """The rule, what it is about, and who said so by which version of the rules."""
+        found = self.finding
+        return {
+            "rule": found.rule, "detail": found.detail, "table": found.reference, "source": found.source,
+            "found": utc_text(found.found), "provider": self.provider, "site": self.site, "factor": self.factor,
+            "origin": self.origin, "stat": self.stat, "period": self.period, "at": beijing_text(found.key.at),
+            "sample": found.key.sample, "rev": found.key.rev,
+        }  # fmt: skip
 
 
 class Wanted(NamedTuple):

@@ -15,9 +15,10 @@ from audit.log import append
 from audit.receipts import Verdict, receipt_hash
 from gateway.db import ReadSession, WriteSession
 from gateway.errors import ConflictError
-from gateway.ingest.door import Prepared, Tally
+from gateway.ingest.door import Prepared
 from gateway.ingest.parcel import Parcel, Problem, unpack_lines
 from gateway.ingest.submissions import report_lines
+from gateway.ingest.tally import Tally
 from gateway.ingest.terms import Terms
 from gateway.receipts import give_batch_receipt
 from gateway.service import Gateway
