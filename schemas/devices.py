@@ -8,9 +8,14 @@ registers that once for each device identifier (MN), as YAML or JSON:
         site: 320509-SW-0003
         profile: hj212-2017
         minute: PT1M
+        password: "204718"
+        networks: [10.1.0.0/16]
         factors:
           w20004: {unit: mg/L}
           "011": {factor: w01018, unit: mg/L}
+
+`password` (the packet's PW) and `networks` guard the device's own connection to a listener: without them any PW and any
+address will do.
 
 Every scalar here is text. The YAML reader never turns one into a number, so an MN of digits keeps its leading zeros and
 the code `011` is not nine. The document is strict: unknown members are refused by name, all faults at once. Whether a
@@ -19,6 +24,7 @@ factor, unit or site exists is not decided here.
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import re
 from collections.abc import Hashable
@@ -45,7 +51,10 @@ Label = Literal["start", "end", "instant"]
 Only `end` moves a time, back by the period; the period itself is the command's under every label.
 """
 Encoding = Literal["utf-8", "gbk"]
+PASSWORD = re.compile(r"[!-:<-~]{1,32}", re.ASCII)
+"""A PW: the standard has six characters, and any but the `;` that would end it are seen in the field."""
 
+_OPTIONAL = ("minute", "label", "encoding", "password", "networks", "factors")
 _FAULTY = "\0"  # stands for a text whose fault is noted, so that reading goes on; no document can say it
 
 
@@ -69,7 +78,8 @@ class DeviceFactor(msgspec.Struct, frozen=True):
 class Device(msgspec.Struct, frozen=True, kw_only=True):
     """One registered device. `factors` is keyed by the code as the device writes it.
 
-    `minute` is the period of its minute data, None when nobody registered one.
+    `minute` is the period of its minute data, None when nobody registered one. `password` is the PW its packets must
+    carry and is never shown; empty: any will do. `networks` are where it may connect from; none: anywhere.
     """
 
     mn: str
@@ -78,6 +88,8 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
     minute: str | None = None
     label: Label = "start"
     encoding: Encoding = "utf-8"
+    password: str = ""
+    networks: tuple[str, ...] = ()
     factors: dict[str, DeviceFactor] = {}
 
 
@@ -124,7 +136,7 @@ class _Reading:
 
     def _device(self, entry: object, pointer: str) -> Device:
         required = ("mn", "site", "profile")
-        members = self._mapping(entry, pointer, required, ("minute", "label", "encoding", "factors"))
+        members = self._mapping(entry, pointer, required, _OPTIONAL)
         label: Label = self._choice(members, "label", pointer, get_args(Label), "start")
         codes = self._mapping(members.get("factors", {}), f"{pointer}/factors", (), None)
         return Device(
@@ -134,6 +146,8 @@ class _Reading:
             minute=self._choice(members, "minute", pointer, MINUTE_PERIODS, None),
             label=label,
             encoding=self._choice(members, "encoding", pointer, get_args(Encoding), "utf-8"),
+            password=self._password(members, pointer),
+            networks=self._networks(members.get("networks", []), f"{pointer}/networks"),
             factors={
                 code: self._factor(code, entry, f"{pointer}/factors/{_escape(code)}", label)
                 for code, entry in codes.items()
@@ -149,6 +163,24 @@ class _Reading:
             unit=self._text(members, "unit", pointer),
             label=self._choice(members, "label", pointer, get_args(Label), label),
         )
+
+    def _password(self, members: dict[str, object], pointer: str) -> str:
+        value = members.get("password", "")
+        if "password" in members and (not isinstance(value, str) or PASSWORD.fullmatch(value) is None):
+            self._fault(f"{pointer}/password", "is not 1 to 32 printable ASCII characters without `;` and blanks")
+        return value if isinstance(value, str) else ""
+
+    def _networks(self, value: object, pointer: str) -> tuple[str, ...]:
+        """Networks as `10.1.0.0/16` or `fd00::/8`; a single address is a network of one."""
+        if not isinstance(value, list):
+            self._fault(pointer, "is not a list")
+            return ()
+        for index, text in enumerate(value):
+            try:
+                ipaddress.ip_network(text if isinstance(text, str) else "")
+            except ValueError:
+                self._fault(f"{pointer}/{index}", "is not a network, such as 10.1.0.0/16")
+        return tuple(text for text in value if isinstance(text, str))
 
     def _mapping(
         self, value: object, pointer: str, required: tuple[str, ...], optional: tuple[str, ...] | None
