@@ -24,6 +24,7 @@ def upgrade() -> None:
         sa.Column("first", sa.BigInteger(), nullable=False),
         sa.Column("last", sa.BigInteger(), nullable=False),
         sa.Column("packets", sa.BigInteger(), nullable=False),
+        sa.Column("kept", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("mn", name=op.f("pk_stranger")),
     )
     op.create_table(
@@ -32,8 +33,10 @@ def upgrade() -> None:
         sa.Column("mn", sa.Text(), nullable=False),
         sa.Column("address", sa.Text(), nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("digest", sa.LargeBinary(), nullable=False),
         sa.Column("content", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_stranger_packet")),
+        sa.UniqueConstraint("mn", "digest", name=op.f("uq_stranger_packet_mn_digest")),
     )
     with op.batch_alter_table("stranger_packet", schema=None) as batch_op:
         batch_op.create_index("ix_stranger_packet_mn_id", ["mn", "id"], unique=False)

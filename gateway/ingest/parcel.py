@@ -6,7 +6,7 @@ held with its own bytes, so that it can come through this same door again when t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -15,6 +15,7 @@ from schemas.devices import Device
 from schemas.errors import LimitError, PacketError, RecordError, SharingError, UnresolvedError
 from schemas.hj212 import Damage, Message, parse_message, split_packets, to_observations
 from schemas.records import Observation, Record, check_record, decode_line
+from schemas.times import beijing_text
 
 NDJSON = "application/x-ndjson"
 JSON = "application/json"
@@ -85,8 +86,13 @@ class Parcel:
         self.problems.append(Problem(waiting.place, "held", code, detail, (), text))
 
 
-def unpack(media_type: str, content: bytes, devices: Mapping[str, Device]) -> Parcel:
+def unpack(
+    media_type: str, content: bytes, devices: Mapping[str, Device], *, received: Sequence[int] = ()
+) -> Parcel:
     """The parcel in `content`, of one of `MEDIA_TYPES`.
+
+    A logger cannot say when its packet arrived, so `received` does, in ms UTC: one instant for each packet in turn, the
+    last one for all that follow. Records say it themselves.
 
     Raises:
         LimitError: more records than one submission may hold.
@@ -101,7 +107,7 @@ def unpack(media_type: str, content: bytes, devices: Mapping[str, Device]) -> Pa
         case "application/json":
             return unpack_lines(_array(content), word="element")
         case "text/vnd.hj212":
-            return _unpack_packets(content, devices)
+            return _unpack_packets(content, devices, [beijing_text(at) for at in received])
     raise RecordError(f"records come as {', '.join(MEDIA_TYPES)}", code="submission.media-type")
 
 
@@ -127,7 +133,7 @@ def unpack_lines(lines: Iterable[bytes], *, word: str = "line", first: int = 1) 
     return parcel
 
 
-def _unpack_packets(content: bytes, devices: Mapping[str, Device]) -> Parcel:
+def _unpack_packets(content: bytes, devices: Mapping[str, Device], received: Sequence[str]) -> Parcel:
     """One HJ 212 packet after another, however they follow on each other. A broken packet costs that packet."""
     parcel = Parcel()
     for found in split_packets(content):
@@ -146,6 +152,9 @@ def _unpack_packets(content: bytes, devices: Mapping[str, Device]) -> Parcel:
             place = _packet_place(found.number, finding.factor, finding.attribute)
             verdict = "noted" if finding.code == "packet.period-assumed" else "refused"
             parcel.problems.append(Problem(place, verdict, finding.code, finding.text))
+        if received:
+            instant = received[min(found.number, len(received)) - 1]
+            records = [msgspec.structs.replace(record, received=instant) for record in records]
         _add_packet(parcel, packet, message, device, records)
         if len(parcel.items) > MAX_LINES:
             raise LimitError(f"a submission holds at most {MAX_LINES} records", code="submission.too-many")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -68,9 +69,11 @@ class _Arrival:
 
 def submit(
     gateway: Gateway, principal: Principal, media_type: str, content: bytes, *, now: int,
-    idempotency_key: str | None = None, dry_run: bool = False,
+    idempotency_key: str | None = None, dry_run: bool = False, received: Sequence[int] = (),
 ) -> Submitted:  # fmt: skip
     """Take `content` from a client that may submit. `now` in ms UTC. With `dry_run` nothing is kept.
+
+    `received` says when each packet of a logger came, where that was before `now` (see `unpack`).
 
     Raises:
         RecordError, LimitError: the whole cannot be read as `media_type`.
@@ -84,7 +87,7 @@ def submit(
     if known is not None:
         return Submitted(known, fresh=False)
     # Reading and numbering need no transaction, so nobody waits for them.
-    prepared = gateway.door.prepare(gateway.party, unpack(media_type, content, devices))
+    prepared = gateway.door.prepare(gateway.party, unpack(media_type, content, devices, received=received or (now,)))
     with gateway.database.write() as session:
         _one_at_a_time(session, arrival)
         known = _known(session, arrival)

@@ -214,6 +214,7 @@ stranger = Table(
     Column("first", BigInteger, nullable=False),
     Column("last", BigInteger, nullable=False),
     Column("packets", BigInteger, nullable=False),  # that came, kept or not
+    Column("kept", BigInteger, nullable=False),  # bytes of what is in `stranger_packet`
 )
 
 stranger_packet = Table(
@@ -223,7 +224,9 @@ stranger_packet = Table(
     Column("mn", Text, nullable=False),
     Column("address", Text, nullable=False),
     Column("at", BigInteger, nullable=False),  # when it came
+    Column("digest", LargeBinary, nullable=False),  # SHA-256: who gets no answer sends the same again
     Column("content", LargeBinary, nullable=False),  # as it came
+    UniqueConstraint("mn", "digest"),
     Index(None, "mn", "id"),
 )
 
