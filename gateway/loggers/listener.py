@@ -1,0 +1,337 @@
+"""The listener for data loggers: connections, the intake behind them, and what has to be looked at every second.
+
+`taipu serve` runs it beside the two HTTPS listeners when a `[loggers]` address is set; `taipu hj212 listen` runs it
+alone. Everything here is on the event loop, but for what waits for the database: commits in one thread of their own,
+all else in another, so that no look at the database delays an answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections import Counter, deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import datetime
+from functools import partial
+
+import structlog
+
+from audit.entry import make_entry
+from audit.form import STRANGERS_EXPIRED
+from audit.log import append
+from gateway.ingest.devices import devices_of
+from gateway.loggers.admission import is_within
+from gateway.loggers.connection import Connection, Patience
+from gateway.loggers.figures import CONNECTIONS, Figures
+from gateway.loggers.intake import Intake
+from gateway.loggers.keeping import Broken, Keeper, submitter
+from gateway.loggers.requests import (
+    Asked,
+    HistoryRequest,
+    Overtime,
+    begin_request,
+    put_back,
+    waiting_requests,
+    write_progress,
+)
+from gateway.loggers.strangers import expire_strangers, take_in_registered
+from gateway.service import Gateway
+from schemas.devices import Device
+from schemas.hj212 import Message, request_history, request_number
+from schemas.times import BEIJING, DAY, now_millis, utc_text
+
+LOOK = 1.0  # seconds between looks at the database, and at who is silent
+DRAIN = 10.0  # seconds a stop waits for what was read to be committed and answered
+_EVIDENCE = 20  # broken packets of one look that are kept; as many as `keep_evidence` keeps in all
+_FIGURES = 5.0  # seconds between two writings of figures
+_EXPIRY = 600.0  # seconds between two looks for what has expired
+_DEFAULT_PW = "123456"  # the one of every example in HJ 212, for devices registered without
+
+log = structlog.get_logger()
+
+
+class Listener:
+    """One address that data loggers connect to. `start` and `stop` belong to one event loop."""
+
+    def __init__(
+        self, gateway: Gateway, opened: socket.socket, *, tls: ssl.SSLContext | None = None,
+        patience: Patience = Patience(), overtime: Overtime = Overtime(), look: float = LOOK,
+    ) -> None:  # fmt: skip
+        self._gateway = gateway
+        self._settings = gateway.settings.loggers
+        self._opened = opened
+        self._tls = tls
+        self._patience = patience
+        self._overtime = overtime
+        self._look = look
+        self._principal = submitter(gateway.party)
+        self._keeper = Keeper(gateway)
+        self._commits = ThreadPoolExecutor(1, "loggers-commit")
+        self._looks = ThreadPoolExecutor(1, "loggers-look")
+        self._connections: set[Connection] = set()
+        self._addresses: Counter[str] = Counter()
+        self._speakers: dict[str, Connection] = {}  # by MN: the connection that spoke for it last
+        self._last: dict[str, Message] = {}  # by MN: its last message, for its system code and edition
+        self._asked: dict[str, Asked] = {}  # by MN: its request under way
+        self._put_back: set[str] = set()  # devices that came anew, or went
+        self._broken: deque[Broken] = deque(maxlen=_EVIDENCE)
+        self._qn = ""
+        self._full = False
+        self._due: dict[str, float] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._server: asyncio.Server | None = None
+        host, port = opened.getsockname()[:2]
+        self.address = f"{host}:{port}"
+        self.figures = Figures(self.address)
+        self.devices: dict[str, Device] = {}
+        self.clock: Callable[[], float] = lambda: 0.0
+
+    async def start(self) -> None:
+        """Accept connections; returns once it does."""
+        loop = asyncio.get_running_loop()
+        self.clock = loop.time
+        self.intake = Intake(
+            self._keeper.keep, self._commits, self._settings, self.figures, roomy=self._have_room
+        )
+        await self._in_thread(self._load)
+        self._tasks = [loop.create_task(self.intake.run()), loop.create_task(self._watch())]
+        self._server = await loop.create_server(
+            partial(Connection, self), sock=self._opened, ssl=self._tls, backlog=2_048,
+            ssl_handshake_timeout=10 if self._tls else None,
+        )  # fmt: skip
+        log.info("loggers.ready", listen=self.address, tls=self._tls is not None, devices=len(self.devices))
+
+    async def stop(self) -> None:
+        """Accept and read no more, commit and answer what was read, close. Unanswered packets are sent again."""
+        if self._server is not None:
+            self._server.close()
+        for connection in list(self._connections):
+            connection.end()
+        drained = await self.intake.drain(DRAIN)
+        for task in self._tasks:
+            task.cancel()
+        for task in self._tasks:
+            with suppress(asyncio.CancelledError):
+                await task
+        await asyncio.sleep(0)  # transports that have nothing left to write close in the next round
+        for connection in list(self._connections):
+            connection.abort()
+        await self._in_thread(self._leave)
+        self._commits.shutdown(wait=drained)
+        self._looks.shutdown()
+        log.info("loggers.stopped", listen=self.address, drained=drained)
+
+    # What connections call
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing more may be read; whoever is held back is told when there is room."""
+        self._full = self._full or self.intake.is_full
+        return self._full
+
+    def admit(self, connection: Connection) -> str:
+        """Why the connection cannot be taken; empty where it is."""
+        networks, address = self._settings.networks, connection.address
+        if networks and not is_within(address, networks):
+            return "address"
+        if len(self._connections) >= self._settings.max_connections:
+            return "connections"
+        if self._addresses[address] >= self._settings.max_per_address:
+            return "connections-of-address"
+        self._connections.add(connection)
+        self._addresses[address] += 1
+        self.figures.counts[CONNECTIONS] = len(self._connections)
+        return ""
+
+    def lost(self, connection: Connection) -> None:
+        """An admitted connection has ended."""
+        self._connections.discard(connection)
+        self._addresses[connection.address] -= 1
+        if not self._addresses[connection.address]:
+            del self._addresses[connection.address]
+        self.figures.counts[CONNECTIONS] = len(self._connections)
+        for mn in connection.mns:
+            if self._speakers.get(mn) is connection:
+                del self._speakers[mn]
+                if self._asked.pop(mn, None) is not None:
+                    self._put_back.add(mn)
+
+    def claim(self, connection: Connection, message: Message) -> None:
+        """A good packet of a registered device came: its newest connection speaks for it from now on."""
+        mn = message.mn
+        self._last[mn] = message
+        before = self._speakers.get(mn)
+        if before is connection:
+            return
+        self._speakers[mn] = connection
+        connection.mns.add(mn)
+        self._asked.pop(mn, None)
+        self._put_back.add(mn)
+        if before is not None:
+            before.mns.discard(mn)
+            before.superseded = not before.mns
+
+    def committed(self, message: Message) -> None:
+        """A packet of a registered device is in the database."""
+        asked = self._asked.get(message.mn)
+        if asked is not None:
+            asked.hear(message, self.clock())
+
+    def refuse(self, reason: str) -> None:
+        """Something was not taken; the first of a reason is said, all are counted."""
+        name = f"refused.{reason}"
+        self.figures.count(name)
+        if self.figures.counts[name] == 1:
+            log.warning("loggers.refused", reason=reason)
+
+    def broken(self, broken: Broken) -> None:
+        """Bytes that were no packet: counted, and some of them kept as evidence at the next look."""
+        self.refuse(broken.code)
+        self._broken.append(broken)
+
+    def _have_room(self) -> None:
+        if self._full and not self.intake.is_full:
+            self._full = False
+            for connection in list(self._connections):
+                connection.steer()
+
+    # What happens every second
+
+    async def _watch(self) -> None:
+        while True:
+            try:
+                await self._look_around()
+            except Exception as error:
+                # The database may be back at the next look; what this one could not write is written then.
+                log.exception("loggers.look-failed", error=type(error).__name__)
+            await asyncio.sleep(self._look)
+
+    async def _look_around(self) -> None:
+        now = self.clock()
+        for connection in list(self._connections):
+            connection.expire(now, self._settings.idle, self._patience)
+        for mn, asked in self._asked.items():
+            if asked.check(now, self._overtime):
+                self._speakers[mn].send(asked.message)
+        devices = await self._in_thread(self._read_devices)
+        self.devices.clear()
+        self.devices.update(devices)
+        await self._follow_requests()
+        await self._in_thread(self._tidy)
+
+    def _read_devices(self) -> dict[str, Device]:
+        with self._gateway.database.read() as session:
+            return devices_of(session)
+
+    async def _follow_requests(self) -> None:
+        """Write down how requests go, take up new ones, and send those."""
+        moved = {asked.request.id: asked for asked in self._asked.values() if asked.changed}
+        for asked in moved.values():
+            asked.changed = False
+        back, self._put_back = self._put_back, set()
+        try:
+            begun = await self._in_thread(partial(self._write_requests, moved, back))
+        except Exception:
+            self._put_back |= back
+            for asked in moved.values():
+                asked.changed = True
+            raise
+        for asked in moved.values():
+            if asked.state in ("done", "refused", "timed-out"):
+                log.info("loggers.request-ended", mn=asked.request.mn, state=asked.state, packets=asked.packets)
+                if self._asked.get(asked.request.mn) is asked:
+                    del self._asked[asked.request.mn]
+        for asked in begun:
+            self._send(asked)
+
+    def _write_requests(self, moved: dict[int, Asked], back: set[str]) -> list[Asked]:
+        now = now_millis()
+        here = set(self._speakers) - {mn for mn, asked in self._asked.items() if asked.request.id not in moved}
+        with self._gateway.database.read() as session:
+            waiting = waiting_requests(session, here)
+        if not (moved or back or waiting):
+            return []
+        with self._gateway.database.write() as session:
+            write_progress(session, moved, now=now)
+            put_back(session, back, now=now)
+            free = [one for one in waiting if one.mn not in self._asked]
+            made = [self._make(one) for one in free if one.mn in self._last]
+            return [one for one in made if begin_request(session, one.request.id, one.qn, now=now)]
+
+    def _make(self, request: HistoryRequest) -> Asked:
+        """The request as a message, in the system code and edition that the device itself uses."""
+        last, device = self._last[request.mn], self.devices[request.mn]
+        now = datetime.now(BEIJING)
+        self._qn = request_number(now, after=self._qn)
+        version = last.version if last.version in (0, 1, 2) else 1
+        message = request_history(
+            request.mn, last.st, device.password or last.pw or _DEFAULT_PW, request.command,
+            _beijing(request.begin), _beijing(request.end), qn=self._qn, version=version,
+        )  # fmt: skip
+        return Asked(request, message, self._qn, self.clock(), self.clock())
+
+    def _send(self, asked: Asked) -> None:
+        mn = asked.request.mn
+        speaker = self._speakers.get(mn)
+        if speaker is None or not speaker.send(asked.message):
+            self._put_back.add(mn)
+            return
+        asked.sent = asked.heard = self.clock()
+        self._asked[mn] = asked
+        log.info("loggers.request-sent", mn=mn, command=asked.request.command)
+
+    def _tidy(self) -> None:
+        """What need not be done at every look, and what broken packets there were."""
+        if self._broken:
+            broken = [self._broken.popleft() for _ in range(len(self._broken))]
+            self._keeper.keep_broken(broken)
+        now = now_millis()
+        taken = take_in_registered(self._gateway, self._principal, self.devices, now=now)
+        if taken:
+            self.figures.count("taken-in", taken)
+        if self._is_due("figures", _FIGURES):
+            with self._gateway.database.write() as session:
+                self.figures.save(session, now=now)
+        if self._is_due("expiry", _EXPIRY):
+            self._expire(now)
+
+    def _expire(self, now: int) -> None:
+        """Forget what strangers sent too long ago; that data were let go of is an entry in the log."""
+        with self._gateway.database.write() as session:
+            devices, packets = expire_strangers(session, before=now - self._settings.strangers_days * DAY)
+            if devices or packets:
+                detail = {"devices": devices, "packets": packets, "days": self._settings.strangers_days}
+                entry = make_entry(STRANGERS_EXPIRED, at=utc_text(now), party=self._gateway.party, detail=detail)
+                append(session, entry)
+                log.info("loggers.strangers-expired", **detail)
+        if devices or packets:
+            self._gateway.signals.logged.send()
+
+    def _is_due(self, what: str, every: float) -> bool:
+        now = self.clock()
+        if now < self._due.get(what, 0.0):
+            return False
+        self._due[what] = now + every
+        return True
+
+    def _load(self) -> None:
+        """Before the first connection: what is registered, what was counted, and requests a stop left under way."""
+        with self._gateway.database.write() as session:
+            put_back(session, None, now=now_millis())
+            self.figures.load(session)
+            self.devices.update(devices_of(session))
+
+    def _leave(self) -> None:
+        """After the last connection."""
+        with self._gateway.database.write() as session:
+            self.figures.save(session, now=now_millis())
+
+    async def _in_thread[T](self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._looks, work)
+
+
+def _beijing(millis: int) -> datetime:
+    return datetime.fromtimestamp(millis / 1000, BEIJING)
