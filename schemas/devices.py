@@ -15,7 +15,7 @@ registers that once for each device identifier (MN), as YAML or JSON:
           "011": {factor: w01018, unit: mg/L}
 
 `password` (the packet's PW) and `networks` guard the device's own connection to a listener: without them any PW and any
-address will do.
+address will do. A device that encrypts (HJ 212-2025) also has its `key`, one that sends old Chinese text its `encoding`.
 
 Every scalar here is text. The YAML reader never turns one into a number, so an MN of digits keeps its leading zeros and
 the code `011` is not nine. The document is strict: unknown members are refused by name, all faults at once. Whether a
@@ -54,7 +54,8 @@ Encoding = Literal["utf-8", "gbk"]
 PASSWORD = re.compile(r"[!-:<-~]{1,32}", re.ASCII)
 """A PW: the standard has six characters, and any but the `;` that would end it are seen in the field."""
 
-_OPTIONAL = ("minute", "label", "encoding", "password", "networks", "factors")
+_OPTIONAL = ("minute", "label", "encoding", "password", "networks", "factors", "key")
+_KEY = re.compile(r"[0-9A-Fa-f]{32}", re.ASCII)
 _FAULTY = "\0"  # stands for a text whose fault is noted, so that reading goes on; no document can say it
 
 
@@ -79,7 +80,9 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
     """One registered device. `factors` is keyed by the code as the device writes it.
 
     `minute` is the period of its minute data, None when nobody registered one. `password` is the PW its packets must
-    carry and is never shown; empty: any will do. `networks` are where it may connect from; none: anywhere.
+    carry; empty: any will do. `networks` are where it may connect from; none: anywhere. `key`, 32 hexadecimal digits,
+    opens its packets when it encrypts them (SM4, HJ 212-2025); empty when it does not. Password and key are secrets:
+    they are never shown.
     """
 
     mn: str
@@ -91,6 +94,16 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
     password: str = ""
     networks: tuple[str, ...] = ()
     factors: dict[str, DeviceFactor] = {}
+    key: str = ""
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """What a log or a traceback may show."""
+        shown = {name: getattr(self, name) for name in self.__struct_fields__}
+        secrets = {"password": "***" if self.password else "", "key": "***" if self.key else ""}
+        return list((shown | secrets).items())
+
+    def __repr__(self) -> str:
+        return f"Device({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
 
 
 def parse_devices(data: bytes) -> dict[str, Device]:
@@ -148,6 +161,7 @@ class _Reading:
             encoding=self._choice(members, "encoding", pointer, get_args(Encoding), "utf-8"),
             password=self._password(members, pointer),
             networks=self._networks(members.get("networks", []), f"{pointer}/networks"),
+            key=self._key(members, pointer),
             factors={
                 code: self._factor(code, entry, f"{pointer}/factors/{_escape(code)}", label)
                 for code, entry in codes.items()
@@ -209,6 +223,13 @@ class _Reading:
             self._fault(f"{pointer}/{name}", f"is not text of 1 to {MAX_TEXT} printable characters; quote it in JSON")
             return _FAULTY
         return value
+
+    def _key(self, members: dict[str, object], pointer: str) -> str:
+        value = members.get("key", "")
+        if "key" in members and not (isinstance(value, str) and _KEY.fullmatch(value)):
+            self._fault(f"{pointer}/key", "is not an SM4 key of 32 hexadecimal digits")
+            return ""
+        return str(value)
 
     def _choice(
         self, members: dict[str, object], name: str, pointer: str, choices: tuple[Any, ...], default: Any

@@ -12,7 +12,7 @@ from gateway import registry
 from gateway.cli.at_home import HomeOption, JsonOption, opened
 from gateway.cli.terminal import read_input, say, say_json, say_table
 from gateway.ingest.devices import devices_of
-from schemas.devices import MAX_DOCUMENT
+from schemas.devices import MAX_DOCUMENT, Device
 from schemas.times import now_millis
 
 app = typer.Typer(help="Registered HJ 212 data loggers.", no_args_is_help=True)
@@ -40,7 +40,14 @@ def list_devices(home: HomeOption = Path(), *, as_json: JsonOption = False) -> N
     with opened(home) as gateway, gateway.database.read() as session:
         devices = sorted(devices_of(session).values(), key=lambda device: device.mn)
     if as_json:
-        say_json({"devices": msgspec.to_builtins(devices)})
+        say_json({"devices": [_shown(device) for device in devices]})
         return
     rows = [(one.mn, one.site, one.profile, one.minute, " ".join(one.factors)) for one in devices]
     say_table(("MN", "SITE", "PROFILE", "MINUTE DATA", "CODES"), rows)
+
+
+def _shown(device: Device) -> dict[str, object]:
+    """A device without its secrets, but with whether it has them."""
+    members: dict[str, object] = msgspec.to_builtins(device)
+    password, key = members.pop("password"), members.pop("key")
+    return members | {"asks_password": bool(password), "encrypts": bool(key)}

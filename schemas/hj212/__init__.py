@@ -1,6 +1,6 @@
 """HJ 212, the protocol of field units and their hosts (污染物在线监控（监测）系统数据传输标准): bytes ↔ messages.
 
-    for found in split_packets(data):                       # or Framer().feed(piece) on a stream
+    for found in split_packets(data, devices):              # or Framer(devices).feed(piece) on a stream
         if isinstance(found, Damage): ...                   # found.error() names packet, byte and reason
         message = parse_message(found, devices)             # PacketError: this packet only
         observations, findings = to_observations(message, devices.get(message.mn))
@@ -28,9 +28,10 @@ from schemas.hj212.commands import (
 )
 from schemas.hj212.crc import crc16
 from schemas.hj212.encode import encode_packet, measurement
-from schemas.hj212.frame import MAX_SEGMENT, Damage, Frame, Framer, split_packets
+from schemas.hj212.frame import MAX_SEGMENT, Damage, Frame, Framer
 from schemas.hj212.message import Message, parse_message
 from schemas.hj212.observations import ASSUMED_MINUTE_PERIOD, read_profile, to_observations
+from schemas.hj212.parts import Joiner, split_message, split_packets
 from schemas.hj212.problems import Finding
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "Finding",
     "Frame",
     "Framer",
+    "Joiner",
     "Message",
     "Outcome",
     "answer",
@@ -58,6 +60,7 @@ __all__ = [
     "read_profile",
     "request_history",
     "request_number",
+    "split_message",
     "split_packets",
     "to_observations",
 ]

@@ -18,6 +18,7 @@ from typing import Literal
 
 import msgspec
 
+from schemas.errors import PacketError
 from schemas.hj212.message import Message
 from schemas.times import BEIJING
 
@@ -148,15 +149,30 @@ def outcome(message: Message) -> Outcome | None:
 
 
 def request_number(instant: datetime, *, after: str = "") -> str:
-    """A QN: the instant in 17 digits of Beijing time, later by milliseconds where `after`, the last one, asks for it.
+    """A QN: an aware instant as 17 digits of Beijing time; or, where that is not above `after`, the next above it.
 
     A clock may stand still or be set back; two requests of one exchange must differ all the same.
+
+    Raises:
+        PacketError: `packet.malformed`: `after` is no request number.
     """
     number = digits(instant) + f"{instant.microsecond // 1000:03d}"
-    if number > after:
-        return number
-    last = datetime.strptime(after[:14], "%Y%m%d%H%M%S").replace(tzinfo=BEIJING)
-    later = last + timedelta(milliseconds=int(after[14:]) + 1)
+    return number if number > after else following(after)
+
+
+def following(number: str) -> str:
+    """The request number a millisecond later.
+
+    Raises:
+        PacketError: `packet.malformed`: `number` is not a time of 17 digits that has a next one.
+    """
+    try:
+        if len(number) != 17 or not number.isascii():
+            raise ValueError(number)
+        last = datetime.strptime(number[:14], "%Y%m%d%H%M%S").replace(tzinfo=BEIJING)
+        later = last + timedelta(milliseconds=int(number[14:]) + 1)
+    except (ValueError, OverflowError) as error:
+        raise PacketError(f"no request number follows {number[:40]!r}, which is not a time of 17 digits") from error
     return digits(later) + f"{later.microsecond // 1000:03d}"
 
 

@@ -2,7 +2,7 @@
 
 Fields in the standard's order, UTF-8, an upper-case check sum, CR LF. Nothing is bent to fit: a message that would not
 read back as itself (a value with a `;` in it, a second meaning of a name) or is longer than the standard allows is
-refused. Splitting and SM4 encryption are not here.
+refused; `schemas.hj212.parts` makes several of a longer one.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from schemas.hj212.commands import digits, request_number
 from schemas.hj212.crc import crc16
 from schemas.hj212.frame import STANDARD_SEGMENT, Frame
 from schemas.hj212.message import Message, parse_message
+from schemas.hj212.sm4 import is_secret, seal
 
 
 def measurement(
@@ -47,24 +48,28 @@ def measurement(
     )
 
 
-def encode_packet(message: Message) -> bytes:
+def encode_packet(message: Message, *, key: str = "") -> bytes:
     """The packet of `message`, from `##` to CR LF. Its place and deviations are not part of it.
+
+    `key`, 32 hexadecimal digits, enciphers the data area where HJ 212-2025 has a field unit do so: measured values,
+    information, new keys. A host sends in clear, and gives none.
 
     Raises:
         PacketError: `packet.too-large`: the data segment has more than 1,024 bytes and must be split;
             `packet.malformed`: the message cannot be written so that it reads back as itself.
     """
-    segment = _segment(message)
+    segment = write_segment(message)
     if len(segment) > STANDARD_SEGMENT:
         detail = f"the data segment has {len(segment)} bytes; above {STANDARD_SEGMENT} it must be split"
         raise PacketError(detail, code="packet.too-large")
     if _content(parse_message(Frame(segment))) != _content(message):
         raise PacketError("a name or value of the message holds a mark that HJ 212 gives another meaning")
-    return b"##%04d%b%04X\r\n" % (len(segment), segment, crc16(segment))
+    sent = seal(segment, key) if key and is_secret(message.cn) else segment
+    return b"##%04d%b%04X\r\n" % (len(segment), sent, crc16(segment))
 
 
-def _segment(message: Message) -> bytes:
-    """The data segment, fields in the order of HJ 212-2017 table 3."""
+def write_segment(message: Message) -> bytes:
+    """The data segment of any length, unchecked, fields in the order of HJ 212-2017 table 3."""
     header = {"QN": message.qn, "ST": message.st, "CN": message.cn, "PW": message.pw, "MN": message.mn}
     counts = {"Flag": message.flag, "PNUM": message.pnum, "PNO": message.pno}
     parts = [f"{name}={text}" for name, text in header.items() if text]

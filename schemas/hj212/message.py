@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from types import MappingProxyType
 
 import msgspec
 
 from schemas.devices import Device
 from schemas.errors import PacketError
-from schemas.hj212.frame import Frame
+from schemas.hj212.frame import NO_DEVICES, Frame
 from schemas.hj212.problems import Finding, packet_error
+from schemas.hj212.sm4 import BLOCK, is_secret
 
 MAX_MN = 64  # characters; the standard has 24, and no more were seen in the field
 MAX_DEVIATIONS = 100  # of one packet; a reader of the report learns nothing from more
@@ -39,7 +39,6 @@ _BLANKS = re.compile(r"(?<! ) +(?=[;,=])|(?<=[;,=]) +")  # written so that a lon
 _DIGITS = re.compile(r"\d{1,4}", re.ASCII)
 _QN = re.compile(r"\d{17}", re.ASCII)
 _CN = re.compile(r"\d{4}", re.ASCII)
-_NO_DEVICES: Mapping[str, Device] = MappingProxyType({})
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -81,7 +80,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return bool(self.flag and self.flag & 1)
 
 
-def parse_message(frame: Frame, devices: Mapping[str, Device] = _NO_DEVICES) -> Message:
+def parse_message(frame: Frame, devices: Mapping[str, Device] = NO_DEVICES) -> Message:
     """The message in a frame. `devices`, by MN, give the encoding of text that is not UTF-8.
 
     The caller must still ask whether the device may send at all, and `to_observations` what the values are.
@@ -95,7 +94,10 @@ def parse_message(frame: Frame, devices: Mapping[str, Device] = _NO_DEVICES) -> 
         raise notes.refuse("packet.malformed", "the data segment has no `CP=&&…&&`")
     header = _read_header(notes.text(head, "ascii"), notes)
     mn = header["MN"]
-    encoding = devices[mn].encoding if mn in devices else "utf-8"
+    device = devices.get(mn)
+    encoding = device.encoding if device else "utf-8"
+    if device and device.key and not frame.opened and is_secret(header["CN"]) and len(area) >= BLOCK + 2:
+        notes.note("packet.unencrypted", "the device has a key, but sent this in clear")
     body = notes.text(area[:-2], encoding)
     if encoding != "utf-8" and not body.isascii():
         notes.note("packet.encoding", f"text is in {encoding}, as registered, and not in UTF-8")

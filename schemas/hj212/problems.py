@@ -6,7 +6,10 @@ A `PacketError` means that nothing was taken from the packet. Its codes:
     packet.truncated        the input ends inside the packet
     packet.length-wrong     the length field does not lead to the packet's end
     packet.crc-wrong        the bytes do not give the check sum that follows them
+    packet.key-missing      the data area is encrypted, and no key is registered for its device
+    packet.key-wrong        the registered key does not open the data area, or the packet is damaged
     packet.too-large        a data segment above `MAX_SEGMENT`, or one to be sent above the standard's 1,024 bytes
+    packet.part-missing     a part of a message that was cut in the middle, without the part before or after it
     packet.malformed        not a data segment: no CP, no CN, two contradicting header fields, a control character
     packet.encoding-wrong   text that is not in the encoding of its device
     packet.time-invalid     a measurement without a possible DataTime
@@ -15,10 +18,11 @@ A `PacketError` means that nothing was taken from the packet. Its codes:
 A `Finding` in `Frame.deviations` or `Message.deviations` names a rule of the standard that the packet breaks although
 it was understood:
 
-    packet.crc-lower-case, packet.over-1024, packet.length-digits                             of the frame
+    packet.crc-lower-case, packet.over-1024, packet.length-digits, packet.cipher-printed,
+    packet.parts-joined, packet.part-open                                                     of the frame
     packet.mn-missing, packet.mn-nonstandard, packet.qn-missing, packet.qn-malformed,
     packet.st-missing, packet.flag-missing, packet.rf-malformed, packet.number-malformed,
-    packet.field-order, packet.field-name, packet.field-unknown                               of the header
+    packet.field-order, packet.field-name, packet.field-unknown, packet.unencrypted           of the header
     packet.blank, packet.encoding, packet.item-empty, packet.item-malformed,
     packet.data-time-millis, packet.field-repeated, packet.value-ambiguous                    of the data area
 

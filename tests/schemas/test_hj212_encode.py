@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.errors import PacketError
-from schemas.hj212 import Frame, Message, encode_packet, measurement, parse_message, split_packets, to_observations
+from schemas.hj212 import Frame, Message, encode_packet, measurement, parse_message, to_observations
+from schemas.hj212.frame import frames
 
 MN = "010000A8900016F000169DC0"
 AT = datetime(2026, 7, 1, 2, 0, 0, tzinfo=UTC)
@@ -17,7 +18,7 @@ SENT = datetime(2026, 7, 1, 2, 0, 1, 123_000, tzinfo=UTC)
 
 
 def decode(data: bytes) -> Message:
-    (frame,) = split_packets(data)
+    (frame,) = frames(data)
     assert isinstance(frame, Frame)
     return parse_message(frame)
 

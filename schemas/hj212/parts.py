@@ -1,0 +1,236 @@
+"""Messages of several packets: PNUM and PNO of HJ 212-2017 6.3.2, examples C.49 and C.50.
+
+A data segment has at most 1,024 bytes. A longer message goes in parts, each a packet with a request number and an
+answer of its own. In the standard's examples each part repeats DataTime and holds whole factors, so that it can be
+read, stored and answered by itself. That is how we write them, and nothing waits for anything.
+
+Some units may cut the data area wherever the 1,024 bytes end. Their later parts begin in the middle, have no DataTime,
+and mean nothing alone: those are laid together again. This module must never join parts of two messages, or make of
+half a value a whole one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+from schemas.devices import Device
+from schemas.hj212.commands import following
+from schemas.hj212.encode import write_segment
+from schemas.hj212.frame import NO_DEVICES, STANDARD_SEGMENT, Damage, Frame, frames
+from schemas.hj212.message import Message
+from schemas.hj212.problems import Finding
+
+MAX_HELD = 64  # messages whose further parts are waited for; units send the parts of one without a pause
+MAX_JOINED = 65_536  # bytes of the data area of one message, 64 times what the standard has for one packet
+_MOST_PARTS = 9_999
+
+_HEADER = re.compile(rb"(?:^|[;,]) *(CN|MN|PNUM|PNO) *= *([^;]*)")
+_COUNTS = re.compile(rb"(?<=;) *(?:PNUM|PNO) *=[^;]*;")
+_BY_ITSELF = re.compile(rb"(?:^|[;,]) *DataTime *=")
+_ITEM = re.compile(rb" *[0-9A-Za-z_.]+-[A-Za-z]+ *=")
+_LAST_PAIR = re.compile(rb"[^;,]*$")
+
+
+def split_message(message: Message) -> list[Message]:
+    """`message` as messages that fit into one packet each, in order; itself alone when it fits.
+
+    Each part has DataTime and whole factors, the first one the other fields as well. Request numbers follow on each
+    other by a millisecond. A single factor, or fields, too large for any packet make a part that cannot be encoded.
+
+    Raises:
+        PacketError: `packet.malformed`: the message's QN is no time, so no number can follow it.
+    """
+    if len(write_segment(message)) <= STANDARD_SEGMENT:
+        return [message]
+    flag = (message.flag or 0) | 0b10
+    part = msgspec.structs.replace(message, flag=flag, pnum=_MOST_PARTS, pno=_MOST_PARTS, items={}, fields={})
+    room = STANDARD_SEGMENT - len(write_segment(part))
+    shares: list[dict[str, dict[str, str]]] = [{}]
+    left = room - _size(fields=message.fields)
+    for code, attributes in message.items.items():
+        size = _size(items={code: attributes})
+        if size > left and (shares[-1] or len(shares) == 1):
+            shares.append({})
+            left = room
+        shares[-1][code] = attributes
+        left -= size
+    if not shares[0] and not message.fields:
+        del shares[0]
+    return _numbered(message, part, shares)
+
+
+def _size(**content: dict[str, dict[str, str]] | dict[str, str]) -> int:
+    """Bytes that these items or fields add to a data area, the separator before them included."""
+    written = len(write_segment(Message(cn="", **content)))  # type: ignore[arg-type]
+    return written - len(write_segment(Message(cn=""))) + 1
+
+
+def _numbered(message: Message, part: Message, shares: list[dict[str, dict[str, str]]]) -> list[Message]:
+    parts: list[Message] = []
+    qn = message.qn
+    for number, items in enumerate(shares, 1):
+        fields = message.fields if number == 1 else {}
+        parts.append(msgspec.structs.replace(part, qn=qn, pnum=len(shares), pno=number, items=items, fields=fields))
+        qn = following(qn) if qn else ""
+    return parts
+
+
+def split_packets(data: bytes, devices: Mapping[str, Device] = NO_DEVICES) -> Iterator[Frame | Damage]:
+    """The packets of a whole text, such as a submission, damaged places between them; `devices` have the keys.
+
+    Parts that were cut in the middle come as one frame, in the place of the first of them.
+    """
+    joiner = Joiner()
+    for found in frames(data, devices):
+        yield from joiner.add(found)
+    yield from joiner.finish()
+
+
+class _Place:
+    """What stands in one place of the input: a packet, or parts of one message that follow on each other.
+
+    `settled` is what comes of it; None as long as the next part may show that the last one was cut.
+    """
+
+    def __init__(self, frame: Frame, key: tuple[bytes, bytes, int], pno: int) -> None:
+        self.parts, self.key, self.next = [frame], key, pno + 1
+        self.settled: Frame | Damage | None = None
+
+    def settle(self, *, followed: bool = False) -> None:
+        """Nothing more is joined; `followed` by a part that is whole by itself, or the last part there is."""
+        first = self.parts[0]
+        if followed:
+            self.settled = _join(self.parts)
+        elif len(self.parts) > 1:
+            self.settled = _missing(
+                first, f"{len(self.parts)} parts of a message were cut apart, and the next is missing"
+            )
+        else:
+            self.settled = _without_last(first)
+
+
+class Joiner:
+    """Lays parts that were cut in the middle together. What is whole by itself passes through, in its order.
+
+    Only the part that follows shows whether one was cut, so a part waits for that, and what came later waits behind it,
+    up to `MAX_HELD` packets. A receiver that has to answer each packet before it gets the next cannot wait so, and
+    does without.
+    """
+
+    def __init__(self) -> None:
+        self._places: list[_Place | Frame | Damage] = []  # in order; the first one waits for its next part
+        self._open: dict[tuple[bytes, bytes, int], _Place] = {}  # by MN, CN and PNUM
+
+    def add(self, found: Frame | Damage) -> list[Frame | Damage]:
+        """What `found` completes or settles, in order."""
+        if isinstance(found, Damage) or b"PNO" not in found.segment:
+            if not self._places:
+                return [found]
+            self._places.append(found)
+        else:
+            self._add_part(found)
+        return self._drain(MAX_HELD)
+
+    def finish(self) -> list[Frame | Damage]:
+        """Nothing will follow: what was waited for is missing."""
+        return self._drain(0)
+
+    def _add_part(self, frame: Frame) -> None:
+        head, area = _split(frame)
+        header = {name: value.strip() for name, value in _HEADER.findall(head)}
+        pnum, pno = _count(header.get(b"PNUM")), _count(header.get(b"PNO"))
+        if not 1 <= pno <= pnum or pnum < 2 or not header.get(b"CN", b"").startswith(b"2"):
+            self._places.append(frame)
+            return
+        key = (header.get(b"MN", b""), header[b"CN"], pnum)
+        place = self._open.pop(key, None)
+        if not area or _BY_ITSELF.search(area):
+            if place:
+                place.settle(followed=len(place.parts) == 1)
+            place = _Place(frame, key, pno)
+            self._places.append(place)
+        elif place and place.next == pno:
+            place.parts.append(frame)
+            place.next += 1
+        else:
+            if place:
+                place.settle()
+            detail = f"part {pno} of {pnum} begins in the middle, and part {pno - 1} is not before it"
+            self._places.append(_missing(frame, detail))
+            return
+        if pno == pnum:
+            place.settle(followed=True)
+        else:
+            self._open[key] = place
+
+    def _drain(self, held: int) -> list[Frame | Damage]:
+        """The settled places up to the first open one, which is settled when more than `held` wait behind it."""
+        done: list[Frame | Damage] = []
+        for place in self._places:
+            if isinstance(place, _Place):
+                if place.settled is None and len(self._places) - len(done) <= held:
+                    break
+                if place.settled is None:
+                    self._open.pop(place.key, None)
+                    place.settle()
+                assert place.settled is not None
+                done.append(place.settled)
+            else:
+                done.append(place)
+        del self._places[: len(done)]
+        return done
+
+
+def _without_last(frame: Frame) -> Frame:
+    """A part whose next one is missing: its last value may be cut, and is left out, unless a flag came after it."""
+    head, area = _split(frame)
+    last = _LAST_PAIR.search(area)
+    if last is None or b"-Flag=" in last[0] or b"DataTime=" in last[0] or not last[0]:
+        return frame
+    name = last[0].partition(b"=")[0][:40].decode("ascii", "replace")
+    note = Finding("packet.part-open", f"the next part is missing, and `{name}` may be cut: it was left out")
+    segment = head + area[: last.start()].rstrip(b";,") + b"&&"
+    return msgspec.structs.replace(frame, segment=segment, deviations=(*frame.deviations, note))
+
+
+def _join(parts: list[Frame]) -> Frame | Damage:
+    if len(parts) == 1:
+        return parts[0]
+    head, area = _split(parts[0])
+    for part in parts[1:]:
+        area = _append(area, _split(part)[1])
+        if len(area) > MAX_JOINED:
+            return _missing(parts[0], f"the parts of one message have more than {MAX_JOINED} bytes", "packet.too-large")
+    note = Finding("packet.parts-joined", f"the data area was cut into {len(parts)} parts and is one again")
+    return Frame(
+        segment=_COUNTS.sub(b"", head) + area + b"&&",
+        number=parts[0].number,
+        offset=parts[0].offset,
+        deviations=(*(note for part in parts for note in part.deviations), note),
+        packet=b"".join(part.packet for part in parts),
+        opened=all(part.opened for part in parts),
+    )
+
+
+def _append(area: bytes, more: bytes) -> bytes:
+    """One area behind the other. Where both ends are whole, their separator was left out."""
+    last = _LAST_PAIR.search(area)
+    name, _, value = (last[0] if last else b"").partition(b"=")
+    return area + b";" + more if name and value and _ITEM.match(more) else area + more
+
+
+def _missing(frame: Frame, detail: str, code: str = "packet.part-missing") -> Damage:
+    return Damage(code, detail, frame.number, frame.offset)
+
+
+def _split(frame: Frame) -> tuple[bytes, bytes]:
+    """The header with `CP=&&`, and the data area, of a segment that has both; else nothing and all of it."""
+    head, opening, area = frame.segment.partition(b"CP=&&")
+    return head + opening, area.removesuffix(b"&&")
+
+
+def _count(text: bytes | None) -> int:
+    return int(text) if text is not None and text.isdigit() and len(text) <= 4 else 0
