@@ -15,7 +15,8 @@ registers that once for each device identifier (MN), as YAML or JSON:
           "011": {factor: w01018, unit: mg/L}
 
 `password` (the packet's PW) and `networks` guard the device's own connection to a listener: without them any PW and any
-address will do. A device that encrypts (HJ 212-2025) also has its `key`, one that sends old Chinese text its `encoding`.
+address will do. A device that encrypts (HJ 212-2025) also has its `key`, one that sends old Chinese text its
+`encoding`.
 
 Every scalar here is text. The YAML reader never turns one into a number, so an MN of digits keeps its leading zeros and
 the code `011` is not nine. The document is strict: unknown members are refused by name, all faults at once. Whether a

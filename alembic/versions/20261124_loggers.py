@@ -58,7 +58,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_history_request")),
     )
     with op.batch_alter_table("history_request", schema=None) as batch_op:
-        batch_op.create_index("ix_history_request_mn_state", ["mn", "state"], unique=False)
+        batch_op.create_index("ix_history_request_state_mn", ["state", "mn"], unique=False)
 
     op.create_table(
         "logger_figure",

@@ -13,7 +13,7 @@ from gateway.cli.exits import ExitCode
 from gateway.cli.terminal import finish, read_input, say, tell
 from schemas.devices import MAX_DOCUMENT, Device, parse_devices
 from schemas.errors import PacketError
-from schemas.hj212 import Damage, Finding, Frame, parse_message, split_packets, to_observations
+from schemas.hj212 import NOTED, Damage, Finding, Frame, parse_message, split_packets, to_observations
 from schemas.records import Observation, encode_record
 
 app = typer.Typer(help="HJ 212 packets of data loggers.", no_args_is_help=True)
@@ -35,7 +35,7 @@ def decode(
     """
     registered = parse_devices(read_input(devices, MAX_DOCUMENT)) if devices else {}
     decoded = refused = 0
-    for found in split_packets(read_input(file)):
+    for found in split_packets(read_input(file), registered):
         try:
             records, findings = _decode(found, registered)
         except PacketError as error:
@@ -67,7 +67,7 @@ def _decode(
 
 def _judged(findings: list[Finding]) -> Iterator[tuple[str, Finding]]:
     for finding in findings:
-        yield "noted" if finding.code == "packet.period-assumed" else "refused", finding
+        yield "noted" if finding.code in NOTED else "refused", finding
 
 
 def _report(number: int, verdict: str, finding: Finding, *, as_json: bool) -> None:

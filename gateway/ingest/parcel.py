@@ -13,7 +13,7 @@ import msgspec
 
 from schemas.devices import Device
 from schemas.errors import LimitError, PacketError, RecordError, SharingError, UnresolvedError
-from schemas.hj212 import Damage, Message, parse_message, split_packets, to_observations
+from schemas.hj212 import NOTED, Damage, Message, parse_message, split_packets, to_observations
 from schemas.records import Observation, Record, check_record, decode_line
 from schemas.times import beijing_text
 
@@ -86,9 +86,7 @@ class Parcel:
         self.problems.append(Problem(waiting.place, "held", code, detail, (), text))
 
 
-def unpack(
-    media_type: str, content: bytes, devices: Mapping[str, Device], *, received: Sequence[int] = ()
-) -> Parcel:
+def unpack(media_type: str, content: bytes, devices: Mapping[str, Device], *, received: Sequence[int] = ()) -> Parcel:
     """The parcel in `content`, of one of `MEDIA_TYPES`.
 
     A logger cannot say when its packet arrived, so `received` does, in ms UTC: one instant for each packet in turn, the
@@ -136,7 +134,7 @@ def unpack_lines(lines: Iterable[bytes], *, word: str = "line", first: int = 1) 
 def _unpack_packets(content: bytes, devices: Mapping[str, Device], received: Sequence[str]) -> Parcel:
     """One HJ 212 packet after another, however they follow on each other. A broken packet costs that packet."""
     parcel = Parcel()
-    for found in split_packets(content):
+    for found in split_packets(content, devices):
         if isinstance(found, Damage):
             parcel.refuse(f"packet {found.number}", found.error(), content[found.offset : found.offset + _SHOWN])
             continue
@@ -147,21 +145,17 @@ def _unpack_packets(content: bytes, devices: Mapping[str, Device], received: Seq
         except PacketError as error:
             parcel.refuse(f"packet {found.number}", error, found.segment)
             continue
-        packet = content[found.offset : found.offset + _HEAD + len(found.segment) + _CRC]
         for finding in findings:
             place = _packet_place(found.number, finding.factor, finding.attribute)
-            verdict = "noted" if finding.code == "packet.period-assumed" else "refused"
+            verdict = "noted" if finding.code in NOTED else "refused"
             parcel.problems.append(Problem(place, verdict, finding.code, finding.text))
         if received:
             instant = received[min(found.number, len(received)) - 1]
             records = [msgspec.structs.replace(record, received=instant) for record in records]
-        _add_packet(parcel, packet, message, device, records)
+        _add_packet(parcel, found.packet, message, device, records)
         if len(parcel.items) > MAX_LINES:
             raise LimitError(f"a submission holds at most {MAX_LINES} records", code="submission.too-many")
     return parcel
-
-
-_HEAD, _CRC = 6, 4  # bytes around a data segment
 
 
 def _add_packet(

@@ -1,7 +1,7 @@
 """Whether a packet may be taken: is its MN registered, does its PW fit, does it come from where it may come from?
 
-HJ 212 proves nothing: a PW crosses the network in clear, and anybody can write an MN. What is judged here keeps mistakes
-and idle hands out; loggers whose network cannot be trusted belong behind TLS and an allow-list of networks.
+HJ 212 proves nothing: a PW crosses the network in clear, and anybody can write an MN. What is judged here keeps
+mistakes and idle hands out; loggers whose network cannot be trusted belong behind TLS and an allow-list of networks.
 """
 
 from __future__ import annotations

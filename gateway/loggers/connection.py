@@ -38,6 +38,9 @@ class Patience:
     unread: float = 30.0  # while its answers are not taken
 
 
+PATIENCE = Patience()
+
+
 class Connection(asyncio.Protocol):
     """What the event loop tells of one connection. All of it runs on the loop."""
 
@@ -86,11 +89,11 @@ class Connection(asyncio.Protocol):
         self.steer()
 
     def eof_received(self) -> bool:
-        """It sends no more, but may still read its answers."""
+        """It sends no more, but may still read its answers; over TLS the library closes both ways at once."""
         for found in self._framer.finish():
             self._take(found, b"")
         self.end()
-        return True
+        return not self._listener.speaks_tls
 
     def pause_writing(self) -> None:
         self._unread_since = self._listener.clock()
@@ -198,7 +201,7 @@ class Connection(asyncio.Protocol):
         self._listener.figures.count("packets")
         self._listener.intake.put(arrival, self._settled)
 
-    def _settled(self, arrival: Arrival, kept: bool) -> None:  # noqa: FBT001 - what became of it is the whole message
+    def _settled(self, arrival: Arrival, kept: bool) -> None:
         self._pending -= 1
         if kept and arrival.message is not None:
             self._answer(arrival.message, QN_RETURN["stranger"] if arrival.stranger else None)

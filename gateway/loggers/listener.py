@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import time
 from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
+from typing import TypeVar
 
 import structlog
 
@@ -24,11 +26,13 @@ from audit.form import STRANGERS_EXPIRED
 from audit.log import append
 from gateway.ingest.devices import devices_of
 from gateway.loggers.admission import is_within
-from gateway.loggers.connection import Connection, Patience
+from gateway.loggers.connection import PATIENCE, Connection, Patience
 from gateway.loggers.figures import CONNECTIONS, Figures
 from gateway.loggers.intake import Intake
 from gateway.loggers.keeping import Broken, Keeper, submitter
 from gateway.loggers.requests import (
+    ENDED,
+    OVERTIME,
     Asked,
     HistoryRequest,
     Overtime,
@@ -45,10 +49,14 @@ from schemas.times import BEIJING, DAY, now_millis, utc_text
 
 LOOK = 1.0  # seconds between looks at the database, and at who is silent
 DRAIN = 10.0  # seconds a stop waits for what was read to be committed and answered
+_CLOSE = 2.0  # seconds a stop waits for answers to be taken
 _EVIDENCE = 20  # broken packets of one look that are kept; as many as `keep_evidence` keeps in all
 _FIGURES = 5.0  # seconds between two writings of figures
 _EXPIRY = 600.0  # seconds between two looks for what has expired
+_EXCHANGE = "91"  # the system code of what is about the exchange itself
 _DEFAULT_PW = "123456"  # the one of every example in HJ 212, for devices registered without
+
+T = TypeVar("T")
 
 log = structlog.get_logger()
 
@@ -58,7 +66,7 @@ class Listener:
 
     def __init__(
         self, gateway: Gateway, opened: socket.socket, *, tls: ssl.SSLContext | None = None,
-        patience: Patience = Patience(), overtime: Overtime = Overtime(), look: float = LOOK,
+        patience: Patience = PATIENCE, overtime: Overtime = OVERTIME, look: float = LOOK,
     ) -> None:  # fmt: skip
         self._gateway = gateway
         self._settings = gateway.settings.loggers
@@ -76,7 +84,9 @@ class Listener:
         self._speakers: dict[str, Connection] = {}  # by MN: the connection that spoke for it last
         self._last: dict[str, Message] = {}  # by MN: its last message, for its system code and edition
         self._asked: dict[str, Asked] = {}  # by MN: its request under way
-        self._put_back: set[str] = set()  # devices that came anew, or went
+        self._put_back: set[str] = set()  # devices that came anew, or went while they were asked
+        self._empty = asyncio.Event()
+        self._empty.set()
         self._broken: deque[Broken] = deque(maxlen=_EVIDENCE)
         self._qn = ""
         self._full = False
@@ -87,15 +97,12 @@ class Listener:
         self.address = f"{host}:{port}"
         self.figures = Figures(self.address)
         self.devices: dict[str, Device] = {}
-        self.clock: Callable[[], float] = lambda: 0.0
+        self.clock: Callable[[], float] = time.monotonic  # which event loops go by, too
+        self.intake = Intake(self._keeper.keep, self._commits, self._settings, self.figures, roomy=self._have_room)
 
     async def start(self) -> None:
         """Accept connections; returns once it does."""
         loop = asyncio.get_running_loop()
-        self.clock = loop.time
-        self.intake = Intake(
-            self._keeper.keep, self._commits, self._settings, self.figures, roomy=self._have_room
-        )
         await self._in_thread(self._load)
         self._tasks = [loop.create_task(self.intake.run()), loop.create_task(self._watch())]
         self._server = await loop.create_server(
@@ -116,7 +123,8 @@ class Listener:
         for task in self._tasks:
             with suppress(asyncio.CancelledError):
                 await task
-        await asyncio.sleep(0)  # transports that have nothing left to write close in the next round
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._empty.wait(), _CLOSE)
         for connection in list(self._connections):
             connection.abort()
         await self._in_thread(self._leave)
@@ -125,6 +133,10 @@ class Listener:
         log.info("loggers.stopped", listen=self.address, drained=drained)
 
     # What connections call
+
+    @property
+    def speaks_tls(self) -> bool:
+        return self._tls is not None
 
     @property
     def is_full(self) -> bool:
@@ -142,6 +154,7 @@ class Listener:
         if self._addresses[address] >= self._settings.max_per_address:
             return "connections-of-address"
         self._connections.add(connection)
+        self._empty.clear()
         self._addresses[address] += 1
         self.figures.counts[CONNECTIONS] = len(self._connections)
         return ""
@@ -153,23 +166,33 @@ class Listener:
         if not self._addresses[connection.address]:
             del self._addresses[connection.address]
         self.figures.counts[CONNECTIONS] = len(self._connections)
+        if not self._connections:
+            self._empty.set()
         for mn in connection.mns:
             if self._speakers.get(mn) is connection:
                 del self._speakers[mn]
-                if self._asked.pop(mn, None) is not None:
-                    self._put_back.add(mn)
+        for mn, asked in list(self._asked.items()):
+            if asked.to is connection and asked.state not in ENDED:
+                del self._asked[mn]
+                self._put_back.add(mn)
 
     def claim(self, connection: Connection, message: Message) -> None:
-        """A good packet of a registered device came: its newest connection speaks for it from now on."""
+        """A good packet of a registered device came: its newest connection speaks for it from now on.
+
+        The other one may be a second line of the same logger, or what is left of one that broke: it is closed when it
+        stays silent, and speaks again when it does not.
+        """
         mn = message.mn
-        self._last[mn] = message
+        if message.st and message.st != _EXCHANGE:
+            self._last[mn] = message
         before = self._speakers.get(mn)
         if before is connection:
             return
         self._speakers[mn] = connection
         connection.mns.add(mn)
-        self._asked.pop(mn, None)
-        self._put_back.add(mn)
+        connection.superseded = False
+        if mn not in self._asked:
+            self._put_back.add(mn)  # what another process left under way
         if before is not None:
             before.mns.discard(mn)
             before.superseded = not before.mns
@@ -214,8 +237,9 @@ class Listener:
         for connection in list(self._connections):
             connection.expire(now, self._settings.idle, self._patience)
         for mn, asked in self._asked.items():
-            if asked.check(now, self._overtime):
-                self._speakers[mn].send(asked.message)
+            if asked.check(now, self._overtime) and mn in self._speakers:
+                asked.to = self._speakers[mn]
+                asked.to.send(asked.message)
         devices = await self._in_thread(self._read_devices)
         self.devices.clear()
         self.devices.update(devices)
@@ -232,33 +256,32 @@ class Listener:
         for asked in moved.values():
             asked.changed = False
         back, self._put_back = self._put_back, set()
+        free = self._speakers.keys() & self._last.keys() - self._asked.keys()
         try:
-            begun = await self._in_thread(partial(self._write_requests, moved, back))
+            begun = await self._in_thread(partial(self._write_requests, moved, back, free))
         except Exception:
             self._put_back |= back
             for asked in moved.values():
                 asked.changed = True
             raise
         for asked in moved.values():
-            if asked.state in ("done", "refused", "timed-out"):
+            if asked.state in ENDED and not asked.changed:
                 log.info("loggers.request-ended", mn=asked.request.mn, state=asked.state, packets=asked.packets)
-                if self._asked.get(asked.request.mn) is asked:
-                    del self._asked[asked.request.mn]
+                del self._asked[asked.request.mn]
         for asked in begun:
             self._send(asked)
 
-    def _write_requests(self, moved: dict[int, Asked], back: set[str]) -> list[Asked]:
+    def _write_requests(self, moved: dict[int, Asked], back: set[str], free: set[str]) -> list[Asked]:
+        """In one transaction; the requests that are to be sent, to devices that are `free`."""
         now = now_millis()
-        here = set(self._speakers) - {mn for mn, asked in self._asked.items() if asked.request.id not in moved}
         with self._gateway.database.read() as session:
-            waiting = waiting_requests(session, here)
+            waiting = bool(waiting_requests(session, free))
         if not (moved or back or waiting):
             return []
         with self._gateway.database.write() as session:
             write_progress(session, moved, now=now)
             put_back(session, back, now=now)
-            free = [one for one in waiting if one.mn not in self._asked]
-            made = [self._make(one) for one in free if one.mn in self._last]
+            made = [self._make(request) for request in waiting_requests(session, free)]
             return [one for one in made if begin_request(session, one.request.id, one.qn, now=now)]
 
     def _make(self, request: HistoryRequest) -> Asked:
@@ -279,8 +302,10 @@ class Listener:
         if speaker is None or not speaker.send(asked.message):
             self._put_back.add(mn)
             return
+        asked.to = speaker
         asked.sent = asked.heard = self.clock()
         self._asked[mn] = asked
+        self._put_back.discard(mn)
         log.info("loggers.request-sent", mn=mn, command=asked.request.command)
 
     def _tidy(self) -> None:
@@ -329,7 +354,7 @@ class Listener:
         with self._gateway.database.write() as session:
             self.figures.save(session, now=now_millis())
 
-    async def _in_thread[T](self, work: Callable[[], T]) -> T:
+    async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._looks, work)
 
 

@@ -24,7 +24,7 @@ from gateway.db import ReadSession, WriteSession
 from gateway.errors import NotFoundError
 from gateway.store import tables
 from schemas.hj212 import NO_DATA, Message, Outcome, outcome
-from schemas.times import BEIJING, beijing_text
+from schemas.times import beijing_text
 
 State = Literal["waiting", "sent", "answered", "done", "refused", "timed-out"]
 Data = Literal["minute", "hour", "day"]
@@ -44,6 +44,9 @@ class Overtime:
     answer: float = 10.0  # seconds until 9011
     repeats: int = 3  # times the same packet is sent in all
     silence: float = 180.0  # seconds between two packets of what was asked for, and until 9012
+
+
+OVERTIME = Overtime()
 
 
 class HistoryRequest(NamedTuple):
@@ -148,6 +151,7 @@ class Asked:
     packets: int = 0
     detail: str = ""
     changed: bool = False
+    to: object = None  # the connection it was sent over
     _span: tuple[str, str] = field(init=False)
 
     def __post_init__(self) -> None:

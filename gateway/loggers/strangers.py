@@ -27,8 +27,8 @@ from gateway.service import Gateway
 from gateway.store import tables
 from partners.principal import Principal
 from schemas.devices import Device
-from schemas.hj212 import Damage, parse_message, split_packets
 from schemas.errors import PacketError
+from schemas.hj212 import Damage, parse_message, split_packets
 
 LISTED = 1_000  # devices in all
 PER_ADDRESS = 50  # devices that came from one address
@@ -118,13 +118,13 @@ def _make_room(session: WriteSession, mn: str, excess: int) -> int:
     """Let go of a stranger's oldest packets until `excess` bytes are gone; how many were."""
     if excess <= 0:
         return 0
-    freed, last = 0, 0
+    freed = newest = 0
     query = select(_packet.c.id, func.length(_packet.c.content)).where(_packet.c.mn == mn).order_by(_packet.c.id)
-    for last, size in session.execute(query):
-        freed += size
+    for number, size in session.execute(query):
+        freed, newest = freed + size, number
         if freed >= excess:
             break
-    session.execute(delete(_packet).where(_packet.c.mn == mn, _packet.c.id <= last))
+    session.execute(delete(_packet).where(_packet.c.mn == mn, _packet.c.id <= newest))
     return freed
 
 

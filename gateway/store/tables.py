@@ -246,7 +246,7 @@ history_request = Table(
     Column("detail", Text, nullable=False),  # what the logger said last
     Column("asked", BigInteger, nullable=False),
     Column("changed", BigInteger, nullable=False),
-    Index(None, "mn", "state"),
+    Index(None, "state", "mn"),
 )
 
 # Figures of every listener for data loggers, written down by it every few seconds: it may be another process.

@@ -32,13 +32,14 @@ from schemas.hj212.frame import MAX_SEGMENT, Damage, Frame, Framer
 from schemas.hj212.message import Message, parse_message
 from schemas.hj212.observations import ASSUMED_MINUTE_PERIOD, read_profile, to_observations
 from schemas.hj212.parts import Joiner, split_message, split_packets
-from schemas.hj212.problems import Finding
+from schemas.hj212.problems import NOTED, Finding
 
 __all__ = [
     "ASSUMED_MINUTE_PERIOD",
     "DATA_ANSWER",
     "HISTORIES",
     "MAX_SEGMENT",
+    "NOTED",
     "NOTICE_ANSWER",
     "NO_DATA",
     "REQUEST_ANSWER",

@@ -116,6 +116,11 @@ class _Reading:
             self._find("packet.flag-malformed", f"{code} has two flags, or one that is no flag", code, "Flag")
             return
         at, q = self._time_and_qualifier(known.label, flag)
+        sampled = attributes.get("SampleTime", "")
+        if sampled and sampled[:14] != self._message.data_time[:14]:
+            self._find(
+                "packet.sample-time", f"sampled at {sampled[:20]}, which is not its DataTime", code, "SampleTime"
+            )
         for attribute, text in attributes.items():
             stat = self._stats.get(attribute)
             if stat is None:

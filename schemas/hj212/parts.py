@@ -24,8 +24,9 @@ from schemas.hj212.message import Message
 from schemas.hj212.problems import Finding
 
 MAX_HELD = 64  # messages whose further parts are waited for; units send the parts of one without a pause
-MAX_JOINED = 65_536  # bytes of the data area of one message, 64 times what the standard has for one packet
+MAX_CUTS = 64  # parts that one message may be cut into
 _MOST_PARTS = 9_999
+_Key = tuple[bytes, bytes, int]
 
 _HEADER = re.compile(rb"(?:^|[;,]) *(CN|MN|PNUM|PNO) *= *([^;]*)")
 _COUNTS = re.compile(rb"(?<=;) *(?:PNUM|PNO) *=[^;]*;")
@@ -95,21 +96,27 @@ class _Place:
     `settled` is what comes of it; None as long as the next part may show that the last one was cut.
     """
 
-    def __init__(self, frame: Frame, key: tuple[bytes, bytes, int], pno: int) -> None:
+    def __init__(self, frame: Frame, key: _Key, pno: int) -> None:
         self.parts, self.key, self.next = [frame], key, pno + 1
         self.settled: Frame | Damage | None = None
 
-    def settle(self, *, followed: bool = False) -> None:
-        """Nothing more is joined; `followed` by a part that is whole by itself, or the last part there is."""
-        first = self.parts[0]
-        if followed:
-            self.settled = _join(self.parts)
-        elif len(self.parts) > 1:
-            self.settled = _missing(
-                first, f"{len(self.parts)} parts of a message were cut apart, and the next is missing"
-            )
+    def append(self, frame: Frame) -> None:
+        self.parts.append(frame)
+        self.next += 1
+
+    def complete(self) -> None:
+        """Nothing of it is missing: it was not cut, or its last part is here."""
+        self.settled = _join(self.parts)
+
+    def give_up(self) -> None:
+        """The next part is missing."""
+        count = len(self.parts)
+        if count == 1:
+            self.settled = _without_last(self.parts[0])
         else:
-            self.settled = _without_last(first)
+            self.settled = _missing(
+                self.parts[0], f"{count} parts of a message were cut apart, and the next is missing"
+            )
 
 
 class Joiner:
@@ -122,7 +129,7 @@ class Joiner:
 
     def __init__(self) -> None:
         self._places: list[_Place | Frame | Damage] = []  # in order; the first one waits for its next part
-        self._open: dict[tuple[bytes, bytes, int], _Place] = {}  # by MN, CN and PNUM
+        self._open: dict[_Key, _Place] = {}  # by MN, CN and PNUM
 
     def add(self, found: Frame | Damage) -> list[Frame | Damage]:
         """What `found` completes or settles, in order."""
@@ -148,23 +155,30 @@ class Joiner:
         key = (header.get(b"MN", b""), header[b"CN"], pnum)
         place = self._open.pop(key, None)
         if not area or _BY_ITSELF.search(area):
-            if place:
-                place.settle(followed=len(place.parts) == 1)
+            self._end(place, whole=True)
             place = _Place(frame, key, pno)
             self._places.append(place)
         elif place and place.next == pno:
-            place.parts.append(frame)
-            place.next += 1
+            place.append(frame)
         else:
-            if place:
-                place.settle()
+            self._end(place, whole=False)
             detail = f"part {pno} of {pnum} begins in the middle, and part {pno - 1} is not before it"
             self._places.append(_missing(frame, detail))
             return
         if pno == pnum:
-            place.settle(followed=True)
+            place.complete()
+        elif len(place.parts) == MAX_CUTS:
+            detail = f"a message is cut into more than {MAX_CUTS} parts"
+            place.settled = _missing(place.parts[0], detail, "packet.too-large")
         else:
             self._open[key] = place
+
+    def _end(self, place: _Place | None, *, whole: bool) -> None:
+        """Another part came than the one that was waited for: one that is `whole` itself says the last one is too."""
+        if place and whole and len(place.parts) == 1:
+            place.complete()
+        elif place:
+            place.give_up()
 
     def _drain(self, held: int) -> list[Frame | Damage]:
         """The settled places up to the first open one, which is settled when more than `held` wait behind it."""
@@ -175,7 +189,7 @@ class Joiner:
                     break
                 if place.settled is None:
                     self._open.pop(place.key, None)
-                    place.settle()
+                    place.give_up()
                 assert place.settled is not None
                 done.append(place.settled)
             else:
@@ -196,14 +210,12 @@ def _without_last(frame: Frame) -> Frame:
     return msgspec.structs.replace(frame, segment=segment, deviations=(*frame.deviations, note))
 
 
-def _join(parts: list[Frame]) -> Frame | Damage:
+def _join(parts: list[Frame]) -> Frame:
     if len(parts) == 1:
         return parts[0]
     head, area = _split(parts[0])
     for part in parts[1:]:
         area = _append(area, _split(part)[1])
-        if len(area) > MAX_JOINED:
-            return _missing(parts[0], f"the parts of one message have more than {MAX_JOINED} bytes", "packet.too-large")
     note = Finding("packet.parts-joined", f"the data area was cut into {len(parts)} parts and is one again")
     return Frame(
         segment=_COUNTS.sub(b"", head) + area + b"&&",

@@ -26,7 +26,8 @@ it was understood:
     packet.blank, packet.encoding, packet.item-empty, packet.item-malformed,
     packet.data-time-millis, packet.field-repeated, packet.value-ambiguous                    of the data area
 
-A `Finding` of `to_observations` names what was not taken, while the other values of the packet went on:
+A `Finding` of `to_observations` names what was not taken, while the other values of the packet went on; those in
+`NOTED` only say something about values that were taken:
 
     packet.value-malformed      a value that is no plain decimal
     packet.value-ambiguous      a value given twice and differently
@@ -35,7 +36,8 @@ A `Finding` of `to_observations` names what was not taken, while the other value
     packet.factor-repeated      a second code for a factor that has been given already: none of its values
     packet.attribute-unknown    an attribute that its command does not carry
     packet.field-unknown        a value of no factor
-    packet.period-assumed       nothing refused: minute data whose period nobody registered
+    packet.period-assumed       noted: minute data whose period nobody registered
+    packet.sample-time          noted: a value sampled at another time than its DataTime, as batch analysers do
 """
 
 from __future__ import annotations
@@ -43,6 +45,9 @@ from __future__ import annotations
 import msgspec
 
 from schemas.errors import PacketError
+
+NOTED = frozenset(("packet.period-assumed", "packet.sample-time"))
+"""Findings of `to_observations` that leave nothing out."""
 
 
 class Finding(msgspec.Struct, frozen=True, gc=False):

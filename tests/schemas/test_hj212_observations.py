@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 
 from schemas.devices import Device, DeviceFactor
 from schemas.errors import PacketError
-from schemas.hj212 import ASSUMED_MINUTE_PERIOD, Finding, Frame, Message, crc16, parse_message, split_packets
+from schemas.hj212 import (
+    ASSUMED_MINUTE_PERIOD,
+    NOTED,
+    Finding,
+    Frame,
+    Message,
+    crc16,
+    parse_message,
+    split_packets,
+)
 from schemas.hj212 import to_observations as convert
 from schemas.records import Observation, check_record
 
@@ -172,8 +181,17 @@ def test_two_codes_of_one_factor_in_one_packet_do_not_overwrite_each_other():
 
 
 def test_attributes_that_are_no_values_are_no_findings():
-    area = "w20004-SampleTime=20260701093000,w20004-Rtd=1,w20004-Flag=N,w20004-EFlag=A01"
+    area = "w20004-SampleTime=20260701100000,w20004-Rtd=1,w20004-Flag=N,w20004-EFlag=A01"
     assert [value.stat for value in values(area)] == ["inst"]
+
+
+def test_a_time_of_sampling_apart_from_data_time_is_told_and_moves_nothing():
+    area = "w20004-SampleTime=20260701093000,w20004-Rtd=1,w20004-Flag=N;011-SampleTime=20260701100000000,011-Rtd=2"
+    observations, findings = convert(message(area), DEVICE)
+    assert {value.at for value in observations} == {"2026-07-01T10:00:00+08:00"}
+    assert codes(findings) == [("packet.sample-time", "w20004", "SampleTime")]
+    assert "20260701093000" in findings[0].text
+    assert findings[0].code in NOTED, "nothing was left out for it"
 
 
 @pytest.mark.parametrize(
