@@ -76,6 +76,18 @@ def _read_address(value: object) -> object:
     return Address(match[1].strip("[]"), int(match[2]))
 
 
+def read_address(text: str) -> Address:
+    """An address as it is written in a setting.
+
+    Raises:
+        SettingsError: it is none.
+    """
+    try:
+        return cast("Address", _read_address(text))
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
+
+
 ListenAddress = Annotated[InstanceOf[Address], BeforeValidator(_read_address)]
 
 

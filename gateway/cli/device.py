@@ -10,10 +10,11 @@ import typer
 
 from gateway import registry
 from gateway.cli.at_home import HomeOption, JsonOption, opened
-from gateway.cli.terminal import read_input, say, say_json, say_table
+from gateway.cli.terminal import read_input, say, say_json, say_table, tell
 from gateway.ingest.devices import devices_of
+from gateway.loggers.strangers import forget_stranger, strangers_of
 from schemas.devices import MAX_DOCUMENT, Device
-from schemas.times import now_millis
+from schemas.times import beijing_text, now_millis
 
 app = typer.Typer(help="Registered HJ 212 data loggers.", no_args_is_help=True)
 
@@ -44,6 +45,33 @@ def list_devices(home: HomeOption = Path(), *, as_json: JsonOption = False) -> N
         return
     rows = [(one.mn, one.site, one.profile, one.minute, " ".join(one.factors)) for one in devices]
     say_table(("MN", "SITE", "PROFILE", "MINUTE DATA", "CODES"), rows)
+
+
+@app.command("strangers")
+def list_strangers(home: HomeOption = Path(), *, as_json: JsonOption = False) -> None:
+    """Data loggers that send and are not registered, the one seen last first.
+
+    Their packets are kept for some time (`loggers.strangers_days`) and taken in when the logger is registered.
+    """
+    with opened(home) as gateway, gateway.database.read() as session:
+        found = strangers_of(session)
+    rows = [(one.mn, one.address, beijing_text(one.first), beijing_text(one.last), one.packets) for one in found]
+    if as_json:
+        names = ("mn", "address", "first", "last", "packets")
+        say_json([dict(zip(names, row, strict=True)) for row in rows])
+    else:
+        say_table(("MN", "ADDRESS", "FIRST SEEN", "LAST SEEN", "PACKETS"), rows)
+
+
+@app.command("forget")
+def forget(
+    mn: Annotated[str, typer.Argument(metavar="MN", help="One that `taipu device strangers` lists.")],
+    home: HomeOption = Path(),
+) -> None:
+    """Take a data logger off the list of strangers, with all that is kept of it."""
+    with opened(home) as gateway, gateway.database.write() as session:
+        forget_stranger(session, mn)
+    tell(f"{mn} is forgotten, until it sends again")
 
 
 def _shown(device: Device) -> dict[str, object]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import structlog
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 MAX_FAULTS = 50  # broken or refused packets in a row, after which nobody expects a good one
 MAX_FOREIGN = 64 * 1024  # bytes in a row that belong to no packet
+_SEND_BUFFER = 64 * 1024  # bytes the system may hold for a slow reader
 UNSENT = 16 * 1024  # bytes of answers that may wait for a slow reader
 
 log = structlog.get_logger()
@@ -52,6 +53,7 @@ class Connection(asyncio.Protocol):
         self._unread_since: float | None = None  # loop time since when answers are not taken
         self._faults = 0
         self._foreign = 0
+        self._reading = True
         self._ending = False  # nothing more is read; closed once what was read is settled
         self._admitted = False
         self.address = ""
@@ -63,7 +65,7 @@ class Connection(asyncio.Protocol):
     # What the event loop calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast("asyncio.Transport", transport)  # uvloop's is one by what it does, not by its class
         self._transport = transport
         peer = transport.get_extra_info("peername")
         self.address = str(peer[0]) if peer else ""
@@ -74,7 +76,7 @@ class Connection(asyncio.Protocol):
             return
         self._admitted = True
         transport.set_write_buffer_limits(high=UNSENT)
-        _keep_alive(transport.get_extra_info("socket"))
+        _prepare(transport.get_extra_info("socket"))
 
     def data_received(self, data: bytes) -> None:
         if self._ending:
@@ -117,9 +119,12 @@ class Connection(asyncio.Protocol):
             return
         if self._ending and not self._pending:
             transport.close()
-        elif self._ending or self._pending or self._unread_since is not None or self._listener.is_full:
+        elif self._ending or self._pending or self._unread_since is not None or self._listener.intake.is_full:
+            self._reading = False
             transport.pause_reading()
-        else:
+        elif not self._reading:
+            self._reading = True
+            self.heard = self._listener.clock()  # it was we who did not listen
             transport.resume_reading()
 
     def end(self) -> None:
@@ -153,7 +158,7 @@ class Connection(asyncio.Protocol):
         allowed = idle if self.trusted else min(idle, patience.newcomer)
         if self.superseded:
             allowed = min(allowed, patience.superseded)
-        if now - self.heard > allowed and not self._pending:
+        if self._reading and now - self.heard > allowed:
             self._listener.figures.count("closed.idle")
             self.end()
 
@@ -217,11 +222,13 @@ class Connection(asyncio.Protocol):
             self._listener.figures.count("answers")
 
 
-def _keep_alive(opened: socket.socket | None) -> None:
-    """Have the system ask after a silent peer, so that a dead one does not hold its place until it counts as idle."""
+def _prepare(opened: socket.socket | None) -> None:
+    """Have the system ask after a silent peer, so that a dead one does not hold its place until it counts as idle, and
+    keep little for one that does not read."""
     if opened is None:
         return
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
     for name, value in (("TCP_KEEPIDLE", 120), ("TCP_KEEPINTVL", 30), ("TCP_KEEPCNT", 4)):
         if hasattr(socket, name):
             opened.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

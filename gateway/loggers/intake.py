@@ -39,26 +39,22 @@ class Intake:
 
     def __init__(
         self, keep: Callable[[Sequence[Arrival]], set[Arrival]], executor: Executor, settings: Loggers,
-        figures: Figures, *, roomy: Callable[[], None],
+        figures: Figures, *, turned: Callable[[], None],
     ) -> None:  # fmt: skip
         self._keep = keep
         self._executor = executor
         self._settings = settings
         self._figures = figures
-        self._roomy = roomy  # called when there is room again
+        self._turned = turned  # called when `is_full` has changed
         self._queue: deque[_Waiting] = deque()
         self._bytes = 0
+        self.is_full = False  # nothing more should be read from anybody
         self._came = asyncio.Event()
         self._enough = asyncio.Event()  # a group is as large as it may get
         self._idle = asyncio.Event()
         self._idle.set()
         self._stopping = False
         self._not_before = 0.0  # loop time of the next commit
-
-    @property
-    def is_full(self) -> bool:
-        """Whether nothing more should be read from anybody."""
-        return self._bytes >= self._settings.buffer_bytes
 
     def put(self, arrival: Arrival, settled: Settled) -> None:
         """Let a packet wait for its commit; `settled` is called exactly once, unless the process ends before."""
@@ -69,6 +65,7 @@ class Intake:
         self._came.set()
         if len(self._queue) >= self._settings.max_packets:
             self._enough.set()
+        self._weigh()
 
     async def run(self) -> None:
         """Commit group after group until cancelled."""
@@ -122,7 +119,7 @@ class Intake:
         self._figures.count("commits")
         for one in group:
             self._settle(one, kept=one.arrival in kept)
-        self._roomy()
+        self._weigh()
 
     def _fail(self, group: list[_Waiting], reason: str) -> None:
         """Nobody is answered. Who waits for an answer sends again; a packet that nobody would repeat stays here."""
@@ -134,7 +131,14 @@ class Intake:
                 self._settle(one, kept=False)
         self._queue.extendleft(reversed(again))
         self._figures.counts[WAITING] = len(self._queue)
-        self._roomy()
+        self._weigh()
+
+    def _weigh(self) -> None:
+        """Full above the limit, and until half of it is free again: so nobody is stopped and started all the time."""
+        limit = self._settings.buffer_bytes
+        if self.is_full != (self._bytes >= (limit / 2 if self.is_full else limit)):
+            self.is_full = not self.is_full
+            self._turned()
 
     def _settle(self, one: _Waiting, *, kept: bool) -> None:
         self._bytes -= len(one.arrival.packet)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from gateway.errors import ReadOnlyError
@@ -61,7 +61,7 @@ class Broken:
 
 
 class UnavailableError(Exception):
-    """Nothing can be kept for now: the database does not answer, or may not be written to. `retry` may help."""
+    """Nothing can be kept for now: the database does not answer, or may not be written to."""
 
 
 def submitter(party: str) -> Principal:
@@ -134,7 +134,6 @@ class Keeper:
 
 
 def _is_unavailable(error: Exception) -> bool:
-    """Whether nothing at all could be stored now, as opposed to this."""
-    if isinstance(error, DBAPIError) and error.connection_invalidated:
-        return True
-    return isinstance(error, OperationalError | InterfaceError | PoolTimeoutError)
+    """Whether nothing at all could be stored now, as opposed to this: few of a database's errors are about values."""
+    about_values = isinstance(error, DataError | IntegrityError)
+    return isinstance(error, DBAPIError | PoolTimeoutError) and not about_values

@@ -43,6 +43,7 @@ from gateway.loggers.requests import (
 )
 from gateway.loggers.strangers import expire_strangers, take_in_registered
 from gateway.service import Gateway
+from gateway.settings import Address
 from schemas.devices import Device
 from schemas.hj212 import Message, request_history, request_number
 from schemas.times import BEIJING, DAY, now_millis, utc_text
@@ -89,16 +90,14 @@ class Listener:
         self._empty.set()
         self._broken: deque[Broken] = deque(maxlen=_EVIDENCE)
         self._qn = ""
-        self._full = False
         self._due: dict[str, float] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._server: asyncio.Server | None = None
-        host, port = opened.getsockname()[:2]
-        self.address = f"{host}:{port}"
+        self.address = str(Address(*opened.getsockname()[:2]))
         self.figures = Figures(self.address)
         self.devices: dict[str, Device] = {}
         self.clock: Callable[[], float] = time.monotonic  # which event loops go by, too
-        self.intake = Intake(self._keeper.keep, self._commits, self._settings, self.figures, roomy=self._have_room)
+        self.intake = Intake(self._keeper.keep, self._commits, self._settings, self.figures, turned=self._steer_all)
 
     async def start(self) -> None:
         """Accept connections; returns once it does."""
@@ -115,6 +114,7 @@ class Listener:
         """Accept and read no more, commit and answer what was read, close. Unanswered packets are sent again."""
         if self._server is not None:
             self._server.close()
+            self._server = None
         for connection in list(self._connections):
             connection.end()
         drained = await self.intake.drain(DRAIN)
@@ -127,6 +127,8 @@ class Listener:
             await asyncio.wait_for(self._empty.wait(), _CLOSE)
         for connection in list(self._connections):
             connection.abort()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._empty.wait(), _CLOSE)
         await self._in_thread(self._leave)
         self._commits.shutdown(wait=drained)
         self._looks.shutdown()
@@ -135,14 +137,12 @@ class Listener:
     # What connections call
 
     @property
-    def speaks_tls(self) -> bool:
-        return self._tls is not None
+    def is_running(self) -> bool:
+        return self._server is not None
 
     @property
-    def is_full(self) -> bool:
-        """Whether nothing more may be read; whoever is held back is told when there is room."""
-        self._full = self._full or self.intake.is_full
-        return self._full
+    def speaks_tls(self) -> bool:
+        return self._tls is not None
 
     def admit(self, connection: Connection) -> str:
         """Why the connection cannot be taken; empty where it is."""
@@ -215,11 +215,9 @@ class Listener:
         self.refuse(broken.code)
         self._broken.append(broken)
 
-    def _have_room(self) -> None:
-        if self._full and not self.intake.is_full:
-            self._full = False
-            for connection in list(self._connections):
-                connection.steer()
+    def _steer_all(self) -> None:
+        for connection in list(self._connections):
+            connection.steer()
 
     # What happens every second
 

@@ -22,6 +22,7 @@ from sqlalchemy import insert, select, update
 
 from gateway.db import ReadSession, WriteSession
 from gateway.errors import NotFoundError
+from gateway.service import Gateway
 from gateway.store import tables
 from schemas.hj212 import NO_DATA, Message, Outcome, outcome
 from schemas.times import beijing_text
@@ -70,17 +71,18 @@ class HistoryRequest(NamedTuple):
         return self.state in ENDED
 
 
-def ask_history(session: WriteSession, mn: str, data: Data, begin: int, end: int, *, now: int) -> int:
+def ask_history(gateway: Gateway, mn: str, data: Data, begin: int, end: int, *, now: int) -> int:
     """A new request to a registered logger for its values from `begin` to `end` (ms UTC, both included); its number.
 
     Raises:
         NotFoundError: `device.unknown`: no device is registered under this MN.
     """
-    if session.execute(select(tables.device.c.mn).where(tables.device.c.mn == mn)).first() is None:
-        raise NotFoundError(f"no device is registered under {mn}", code="device.unknown")
     values = {"mn": mn, "command": COMMANDS[data], "begin_at": begin, "end_at": end, "state": "waiting", "qn": ""}
     values |= {"tries": 0, "packets": 0, "detail": "", "asked": now, "changed": now}
-    return int(session.execute(insert(_request).values(**values).returning(_request.c.id)).scalar_one())
+    with gateway.database.write() as session:
+        if session.execute(select(tables.device.c.mn).where(tables.device.c.mn == mn)).first() is None:
+            raise NotFoundError(f"no device is registered under {mn}", code="device.unknown")
+        return int(session.execute(insert(_request).values(**values).returning(_request.c.id)).scalar_one())
 
 
 def find_request(session: ReadSession, number: int) -> HistoryRequest:
