@@ -143,7 +143,7 @@ def _mn(number: int) -> str:
 
 
 def _packet(number: int, minute: int) -> bytes:
-    """The packet of logger `number`; each of the twenty at a site has minutes of its own, so that every value is new."""
+    """The packet of logger `number`; each of the twenty at a site has its own minutes, so every value is new."""
     at = _BEGIN + timedelta(minutes=minute * (CONNECTIONS // len(SITES)) + number // len(SITES))
     items = {code: {"Avg": f"{(minute * 37 + number) % 977 / 10:.1f}", "Flag": "N"} for code in FACTORS[:_VALUES]}
     return encode_packet(measurement("2051", _mn(number), at, items, sent=at + timedelta(seconds=61)))

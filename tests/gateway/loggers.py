@@ -124,7 +124,11 @@ class Logger:
         if buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
         self.socket.settimeout(10)
-        self.socket.connect(("127.0.0.1", port))
+        try:
+            self.socket.connect(("127.0.0.1", port))
+        except OSError:
+            self.socket.close()
+            raise
         if tls is not None:
             self.socket = tls.wrap_socket(self.socket, server_hostname="127.0.0.1")
         self._framer = Framer()
@@ -147,6 +151,15 @@ class Logger:
             self._feed(data)
         found, self._heard = self._heard[:count], self._heard[count:]
         return found
+
+    def hear(self, cn: str) -> Message:
+        """The next message of one command; what else came is heard later."""
+        while not (found := [one for one in self._heard if one.cn == cn]):
+            data = self.socket.recv(65_536)
+            assert data, "the host has closed the connection"
+            self._feed(data)
+        self._heard.remove(found[0])
+        return found[0]
 
     def hears_nothing(self, seconds: float = 0.3) -> bool:
         self.socket.settimeout(seconds)
