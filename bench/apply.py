@@ -21,7 +21,6 @@ from gateway.store.acts import begin_act
 from gateway.sync.apply import apply_batch
 from partners.directory import Party, find_party
 from schemas.batch import MAX_RECORDS, Batch
-from schemas.records import Site, decode_line
 from schemas.times import now_millis
 
 OURS = "apply_batch in process"
@@ -87,6 +86,4 @@ def _bring_sites(provider: Gateway, recipient: Gateway) -> None:
     with recipient.database.write() as session:
         act = begin_act(session, "batch", PROVIDER, "bench", at=now_millis(), submitted=False)
         for stored in found:
-            site = decode_line(stored.line)
-            assert isinstance(site, Site)
-            records.take_record(session, act, site)
+            records.take_record(session, act, stored.statement, stored.line)

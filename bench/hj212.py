@@ -10,11 +10,13 @@ from datetime import datetime, timedelta
 
 from bench.rounds import Contestant, Measure, Ratio, Work, play, timed
 from schemas.devices import Device, DeviceFactor
+from schemas.factors import all_factors
 from schemas.hj212 import encode_packet, measurement, parse_message, split_packets, to_observations
+from schemas.records import check_record
 from schemas.times import BEIJING
 
 _MN = "010000A8900016F000169DC0"
-_FACTORS = tuple(f"w{21000 + number}" for number in range(20))
+_FACTORS = tuple(code for code in sorted(all_factors()) if code.startswith("w"))[:20]
 _BEGIN = datetime(2026, 9, 1, tzinfo=BEIJING)
 
 
@@ -52,9 +54,11 @@ def _decoding(packets: list[bytes]) -> Contestant:
 
     def turn(_round: int) -> Work:
         with timed(len(packets)) as work:
-            for found in split_packets(data):
+            for found in split_packets(data, devices):
                 message = parse_message(found, devices)  # type: ignore[arg-type]  # damage would end the benchmark
-                to_observations(message, devices.get(message.mn))
+                records, _ = to_observations(message, devices.get(message.mn))
+                for record in records:
+                    check_record(record)
         return work
 
     return turn

@@ -20,11 +20,11 @@ from audit.heads import HeadStore
 from audit.log import append
 from gateway.db import Database, ReadSession, WriteSession
 from gateway.errors import RolledBackError
-from gateway.ingest.door import admits
 from gateway.store import feeds, observations, queue, records
 from gateway.store.feeds import FeedHead
 from gateway.store.interning import Interning
-from gateway.store.lines import project, record_of
+from gateway.store.lines import extra_of, project, record_of
+from gateway.store.selection import Programmes, admits, admits_record, site_of
 from gateway.store.sites import Sites
 from partners.delivery import open_deliveries
 from partners.plans import plans_in_force
@@ -32,7 +32,7 @@ from schemas import jws
 from schemas.batch import MAX_BYTES, MAX_RECORDS, Batch, write_batch
 from schemas.errors import SharingError
 from schemas.plan import Dataset, Plan
-from schemas.records import Site, decode_line
+from schemas.records import Retraction
 from schemas.times import beijing_text, utc_text
 
 TAKEN_TOGETHER = MAX_RECORDS  # records of one step, which are in memory together; a step ends with a full row
@@ -108,7 +108,7 @@ class Publisher:
         made: list[Batch] = []
         failed: SharingError | None = None
         found_by_name = {name: plans.dataset(self._home, name) for name in waiting}
-        # Sites first: readings that arrive before their site have to wait for it.
+        # Sites first: what arrives before its site has to wait for it.
         for name in sorted(waiting, key=lambda name: (not _is_of_sites(found_by_name[name]), name)):
             found, since = found_by_name[name], waiting[name]
             # Without a plan that knows the dataset its queue stays: the next version may share it again.
@@ -162,23 +162,33 @@ class Publisher:
 
     def _lines(self, session: ReadSession, dataset: Dataset, queued: Sequence[queue.Queued]) -> list[Line]:
         """The queued records that the dataset still selects, each as it leaves, in order of time."""
-        lines = [
-            Line(project(record, dataset.hide), None)
-            for stored in records.fetch(session, self._home, "site", queue.record_keys(queued, "site"))
-            if isinstance(record := decode_line(stored.line), Site)
-            and dataset.select.admits_site(record.id, frozenset(record.programmes))
-        ]
+        if dataset.kind != "observation":
+            return self._statements(session, dataset, queued)
         rows = observations.fetch(session, queue.observation_keys(queued))
         series = self._interning.series(session, {row.series_id for row in rows})
         states = self._interning.states(session, {row.state_id for row in rows})
         programmes = self._sites.programmes(session, self._home, {key.site for key in series.values()})
         wanted = {number for number, key in series.items() if admits(dataset, key, programmes)}
         rows.sort(key=lambda row: (row.at, row.series_id, row.sample, row.rev))
+        lines = []
         for row in rows:
             if row.series_id in wanted:
                 record = record_of(row, series[row.series_id], states[row.state_id])
-                lines.append(Line(project(record, dataset.hide), row.at))
+                lines.append(Line(project(record, dataset.hide, extra_of(row).more), row.at))
         return lines
+
+    def _statements(self, session: ReadSession, dataset: Dataset, queued: Sequence[queue.Queued]) -> list[Line]:
+        """The queued records of another kind that the dataset still selects, in the order they were queued."""
+        lines = []
+        for stored in records.fetch(session, self._home, dataset.kind, queue.record_keys(queued, dataset.kind)):
+            record = stored.statement
+            selected = records.withdrawn(session, stored) if isinstance(record, Retraction) else record
+            if selected is not None and admits_record(dataset, selected, self._programmes(session, site_of(selected))):
+                lines.append(Line(project(record, dataset.hide), None))
+        return lines
+
+    def _programmes(self, session: ReadSession, site: str) -> Programmes:
+        return self._sites.programmes(session, self._home, [site]) if site else {}
 
     def _write(
         self, session: WriteSession, head: FeedHead, plan: Plan, dataset: Dataset, lines: Sequence[Line], created: int

@@ -1,8 +1,8 @@
 """Data flags: what an instrument's mark on a value means, by profile and date.
 
 The same letter means different things to different devices (`F` is a stopped instrument in HJ 212-2017 and a broken
-line in surface-water stations), so the raw flag is kept with its profile and validity is looked up in
-`data/flags.csv`. Values that are not valid are stored and shared, never judged.
+line in surface-water stations), so the raw flag is kept with its profile and validity is looked up in a governed table
+(`flags`; `data/flags.csv` is the version that ships). Values that are not valid are stored and shared, never judged.
 
 Decided here, with the reason:
 
@@ -20,12 +20,11 @@ Decided here, with the reason:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from typing import Literal, cast
+from typing import ClassVar, Literal, cast
 
-from schemas.data import read_table
+from schemas.errors import RecordError
+from schemas.tables import FIRST_ROW, Row, Table, TableError, faulty_rows, read_each, shipped_tables
 from schemas.times import to_millis
 
 _ALWAYS = -(2**63)  # ms; a row without a first day
@@ -51,35 +50,75 @@ class Flag:
     source: str
 
 
+_COLUMNS = (
+    "profile", "flag", "meaning_zh", "meaning_en", "valid", "qualifier", "from", "to", "confidence", "source",
+)  # fmt: skip
+
+
+class Flags:
+    """The flags of one version of the table.
+
+    Raises:
+        TableError: a row is malformed, or one flag of a profile has two meanings at one time.
+    """
+
+    table: ClassVar[str] = "flags"
+
+    def __init__(self, table: Table) -> None:
+        self.reference = table.reference
+        self._rows: dict[tuple[str, str], tuple[Flag, ...]] = {}
+        faults: list[tuple[int, str]] = []
+        for number, row in enumerate(read_each(table, _COLUMNS, _flag), FIRST_ROW):
+            others = self._rows.get((row.profile, row.flag), ())
+            if any(row.since < other.until and other.since < row.until for other in others):
+                faults.append((number, f"{row.flag!r} of {row.profile} has two meanings at one time"))
+            self._rows[row.profile, row.flag] = (*others, row)
+        if faults:
+            raise faulty_rows(table.name, faults)
+
+    def is_valid(self, profile: str, flag: str, at: int) -> bool:
+        """Whether a value measured at `at` (milliseconds UTC) and marked so may be judged. Unknown is not valid."""
+        found = self.find(profile, flag, at)
+        return found is not None and found.valid
+
+    def find(self, profile: str, flag: str, at: int) -> Flag | None:
+        """The meaning of a flag at `at` (milliseconds UTC), or None if this version does not know it."""
+        for row in self._rows.get((profile, flag), ()):
+            if row.since <= at < row.until:
+                return row
+        return None
+
+    def profiles(self) -> frozenset[str]:
+        """The profiles that the table knows."""
+        return frozenset(profile for profile, _ in self._rows)
+
+
 def is_valid(profile: str, flag: str, at: int) -> bool:
-    """Whether a value measured at `at` (milliseconds UTC) and marked so may be judged. Unknown is not valid."""
-    found = find_flag(profile, flag, at)
-    return found is not None and found.valid
+    """Whether a value measured at `at` (milliseconds UTC) and marked so is valid by the table that ships."""
+    return shipped_tables()[Flags].is_valid(profile, flag, at)
 
 
 def find_flag(profile: str, flag: str, at: int) -> Flag | None:
-    """The meaning of a flag at `at` (milliseconds UTC), or None if this gateway does not know it."""
-    for row in _rows().get((profile, flag), ()):
-        if row.since <= at < row.until:
-            return row
-    return None
+    """The meaning of a flag at `at` (milliseconds UTC) in the table that ships, or None if that does not know it."""
+    return shipped_tables()[Flags].find(profile, flag, at)
 
 
 def profiles() -> frozenset[str]:
-    """The profiles that the table knows."""
-    return frozenset(profile for profile, _ in _rows())
+    """The profiles that the table that ships knows."""
+    return shipped_tables()[Flags].profiles()
 
 
-@cache
-def _rows() -> Mapping[tuple[str, str], tuple[Flag, ...]]:
-    rows: dict[tuple[str, str], tuple[Flag, ...]] = {}
-    for row in read_table("flags.csv"):
-        key = (row["profile"], row["flag"])
-        rows[key] = (*rows.get(key, ()), _flag(row))
-    return rows
-
-
-def _flag(row: Mapping[str, str]) -> Flag:
+def _flag(row: Row) -> Flag:
+    if not (row["profile"] and row["meaning_zh"].strip() and row["source"].strip()):
+        raise TableError("a flag has a profile, a Chinese meaning and a source")
+    if row["valid"] not in ("yes", "no") or row["qualifier"] not in ("", "<", ">"):
+        raise TableError("`valid` is yes or no, `qualifier` is <, > or empty")
+    if row["qualifier"] and row["valid"] == "no":
+        raise TableError("only a valid value has a qualifier")
+    since = _beijing_midnight(row["from"]) if row["from"] else _ALWAYS
+    until = _beijing_midnight(row["to"]) if row["to"] else _FOR_EVER
+    if since >= until:
+        raise TableError("`from` is before `to`, the first day on which the row no longer holds")
     return Flag(
         profile=row["profile"],
         flag=row["flag"],
@@ -87,12 +126,15 @@ def _flag(row: Mapping[str, str]) -> Flag:
         meaning_en=row["meaning_en"],
         valid=row["valid"] == "yes",
         qualifier=cast("Literal['', '<', '>']", row["qualifier"]),
-        since=_beijing_midnight(row["from"]) if row["from"] else _ALWAYS,
-        until=_beijing_midnight(row["to"]) if row["to"] else _FOR_EVER,
+        since=since,
+        until=until,
         confidence=row["confidence"],
         source=row["source"],
     )
 
 
 def _beijing_midnight(day: str) -> int:
-    return to_millis(f"{day}T00:00:00+08:00")
+    try:
+        return to_millis(f"{day}T00:00:00+08:00")
+    except RecordError:
+        raise TableError(f"{day[:40]!r} is not a day (YYYY-MM-DD)") from None

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Collection
+from typing import Annotated, Literal
 
-import msgspec
 from fastapi import APIRouter, Query, Request, Response
 
 from gateway.api.access import Caller, Home, allow
 from gateway.api.disclosure import log_disclosure
+from gateway.api.pages import answer_page, provided
+from gateway.db import ReadSession
 from gateway.errors import NotFoundError
 from gateway.service import Gateway
-from gateway.store.lines import project, record_of
+from gateway.store import records
+from gateway.store.interning import SeriesKey
+from gateway.store.lines import extra_of, project, record_of
 from gateway.store.observations import Row
 from gateway.store.reading import Filter, Visible, read_page, visible_series
 from partners.grants import Extent, ReadRecords
 from partners.plans import Plans, plans_in_force
 from schemas.plan import Dataset
+from schemas.records import Mark
+from schemas.tables import shipped_tables
 from schemas.times import now_millis, to_millis
+from schemas.validity import judge
 
 router = APIRouter()
 _FILTERS = ("party", "site", "factor", "dataset", "from", "to")
@@ -48,21 +55,13 @@ def read_observations(
             dataset=_dataset(plans_in_force(session, now), extent, gateway.party, dataset) if dataset else None,
             since=to_millis(since) if since else None, until=to_millis(until) if until else None,
         )  # fmt: skip
-        visible = visible_series(session, extent, wanted, gateway.sites)
+        visible = visible_series(session, extent, wanted, gateway.sites, gateway.interning)
         rows = read_page(session, visible, wanted, after=after, limit=limit + 1)
         lines = _lines(gateway, session, rows[:limit], visible)
     following = gateway.cursors.make(bound_to, rows[limit - 1].key) if len(rows) > limit else None
     query = {name: request.query_params[name] for name in _FILTERS if name in request.query_params}
     log_disclosure(gateway, caller, request, {"filter": query, "count": len(lines), "purpose": purpose}, now=now)
-    headers = {"Cache-Control": "no-store, private"}
-    if following:
-        link = request.url.include_query_params(cursor=following)
-        headers["Link"] = f'<{link.path}?{link.query}>; rel="next"'
-    if form == "ndjson":
-        body = b"".join(line + b"\n" for line in lines)
-        return Response(body, media_type="application/x-ndjson", headers=headers)
-    content = b'{"observations":[' + b",".join(lines) + b'],"next":' + msgspec.json.encode(following) + b"}"
-    return Response(content, media_type="application/json", headers=headers)
+    return answer_page(request, "observations", lines, following, form)
 
 
 def _dataset(plans: Plans, extent: Extent, home: str, name: str) -> Dataset:
@@ -74,13 +73,27 @@ def _dataset(plans: Plans, extent: Extent, home: str, name: str) -> Dataset:
     raise NotFoundError("there is no such dataset that you may read", code="dataset.not-found")
 
 
-def _lines(gateway: Gateway, session: Any, rows: list[Row], visible: Visible) -> list[bytes]:
-    """Each record as JSON, with its provider in front: a key is only a key within its provider."""
+def _lines(gateway: Gateway, session: ReadSession, rows: list[Row], visible: Visible) -> list[bytes]:
+    """Each record as a line, with what is derived of it: whether it may be judged, and why not."""
     series = gateway.interning.series(session, {row.series_id for row in rows})
     states = gateway.interning.states(session, {row.state_id for row in rows})
+    marks = _marks(session, set(series.values()))
     lines = []
     for row in rows:
-        key = series[row.series_id]
-        line = project(record_of(row, key, states[row.state_id]), visible.hide)
-        lines.append(b'{"provider":' + msgspec.json.encode(key.provider) + b"," + line[1:])
+        key, state = series[row.series_id], states[row.state_id]
+        line = project(record_of(row, key, state), visible.hide, extra_of(row).more)
+        here = marks.get((key.provider, key.site), ())
+        validity = judge(state.profile, state.flag, key.factor, key.period, row.at, here, shipped_tables())
+        derived = {"valid": validity.valid} if validity.valid else {"valid": False, "invalid_by": validity.why}
+        lines.append(provided(key.provider, line, derived, visible.hide))
     return lines
+
+
+def _marks(session: ReadSession, keys: Collection[SeriesKey]) -> dict[tuple[str, str], list[Mark]]:
+    """The marks at the sites of these series, by provider and site."""
+    found: dict[tuple[str, str], list[Mark]] = {}
+    for provider in {key.provider for key in keys}:
+        sites = sorted({key.site for key in keys if key.provider == provider})
+        for site, marks in records.marks_of(session, provider, sites).items():
+            found[provider, site] = marks
+    return found

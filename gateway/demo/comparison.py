@@ -19,7 +19,7 @@ from gateway.store import tables
 from gateway.store.interning import SeriesKey, State
 from gateway.store.lines import record_of
 from gateway.store.observations import Row
-from schemas.records import Record, Site
+from schemas.records import Record, decode_line
 
 Store = Mapping[Revision, Record]
 
@@ -53,9 +53,9 @@ def read_store(session: ReadSession) -> tuple[dict[Revision, Record], int]:
             times[revision] += 1
     for table in (tables.record, tables.record_history):
         for row in session.execute(select(table)):
-            site = msgspec.json.decode(row.line, type=Site)
-            revision = revision_of(row.provider, site)
-            held[revision] = site
+            statement = decode_line(row.line)
+            revision = revision_of(row.provider, statement)
+            held[revision] = statement
             times[revision] += 1
     return held, sum(count - 1 for count in times.values())
 

@@ -16,7 +16,7 @@ from hashlib import blake2b
 from schemas.devices import Device, DeviceFactor, Profile
 from schemas.hj212 import encode_packet, measurement
 from schemas.records import Observation, Site
-from schemas.records.site import Name, Position
+from schemas.records.parts import Name, Position
 from schemas.times import BEIJING, DAY, beijing_text
 
 MINUTE = 60_000  # ms

@@ -15,7 +15,7 @@ import msgspec
 from gateway.demo.stations import HOUR, MINUTE, Station, device_of, hourly, minutely, packet, site_of, stations_of
 from gateway.ingest.parcel import HJ212, NDJSON
 from schemas.devices import Device
-from schemas.records import Observation, Record, Site, encode_record
+from schemas.records import Observation, Record, encode_record, key_of, kind_of
 
 _TOGETHER = 8  # hours of all stations in one submission: some 150 records, so that there are many batches
 _LATE_HOURS = 12
@@ -53,8 +53,8 @@ class Revision(NamedTuple):
 
 def revision_of(provider: str, record: Record) -> Revision:
     """The identity of `record`, which carries its revision."""
-    if isinstance(record, Site):
-        return Revision(provider, "site", (record.id,), record.rev)
+    if not isinstance(record, Observation):
+        return Revision(provider, kind_of(record), (key_of(record),), record.rev)
     key = (record.site, record.factor, record.origin, record.stat, record.period, record.at, record.sample)
     return Revision(provider, "observation", key, record.rev)
 

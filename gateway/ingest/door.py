@@ -8,7 +8,7 @@ received (the provider assigned them), and whether they are ours to publish.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -18,20 +18,22 @@ from gateway.db import WriteSession
 from gateway.ingest.parcel import HJ212, Item, Parcel, Problem, Waiting
 from gateway.store import observations, queue, records, tables
 from gateway.store.acts import Act
-from gateway.store.interning import Interning, SeriesKey, State
-from gateway.store.lines import row_of, with_reason
+from gateway.store.interning import RETRACTED, Interning, SeriesKey, State
+from gateway.store.lines import retraction_row, row_of, with_reason
 from gateway.store.observations import Key, Row, Taken
+from gateway.store.records import Outcome
+from gateway.store.selection import Programmes, admits, admits_record, site_of
 from gateway.store.sites import Sites
 from partners.plans import Plans
+from schemas.cases import CaseStates
+from schemas.errors import RecordError
 from schemas.plan import Dataset
-from schemas.records import Observation, Site
-
-Programmes = Mapping[str, frozenset[str]]
-"""The programmes of each known site of one provider."""
+from schemas.records import Case, Observation, Retraction, Site, Statement
+from schemas.tables import shipped_tables
 
 
 class Reading(NamedTuple):
-    """An observation, the item it came as, and the row it will be.
+    """An observation or the retraction of one, the item it came as, and the row it will be.
 
     `revision` is the row where another value is held under its key; None where nobody says why the value changes.
     """
@@ -46,7 +48,7 @@ class Reading(NamedTuple):
 class Prepared:
     """A parcel with its series and states numbered: all that can be done before the transaction."""
 
-    sites: list[tuple[Item, Site]]
+    statements: list[tuple[Item, Statement]]
     readings: list[Reading]
     waiting: list[Waiting]
     problems: list[Problem]
@@ -56,7 +58,7 @@ class Prepared:
 class Tally:
     """What the store made of a parcel. `problems` is the whole report, decoding included.
 
-    `sites` are the sites that came or changed, with their programmes: others may be waiting for them.
+    `sites` are the sites that came or changed, with their programmes (None: withdrawn): others may be waiting for them.
     """
 
     accepted: int = 0
@@ -65,7 +67,7 @@ class Tally:
     refused: int = 0
     held: int = 0
     problems: list[Problem] = field(default_factory=list)
-    sites: dict[str, frozenset[str]] = field(default_factory=dict)
+    sites: dict[str, frozenset[str] | None] = field(default_factory=dict)
     queued: bool = False
 
     def counts(self) -> dict[str, int]:
@@ -88,17 +90,29 @@ class Door:
 
     def prepare(self, provider: str, parcel: Parcel) -> Prepared:
         """Number the parcel's series and states. Opens a short transaction of its own where there are new ones."""
-        records_ = [(item, item.record) for item in parcel.items]
-        readings = [(item, record) for item, record in records_ if isinstance(record, Observation)]
-        keys = [SeriesKey(provider, one.site, one.factor, one.origin, one.stat, one.period) for _, one in readings]
-        states = [State.of(record) for _, record in readings]
+        statements: list[tuple[Item, Statement]] = []
+        items: list[Item] = []
+        keys: list[SeriesKey] = []
+        states: list[State] = []
+        for item in parcel.items:
+            record = item.record
+            if isinstance(record, Observation):
+                keys.append(SeriesKey(provider, record.site, record.factor, record.origin, record.stat, record.period))
+                states.append(State.of(record))
+            elif isinstance(record, Retraction) and record.of == "observation":
+                keys.append(SeriesKey(provider, *(str(record.key[name]) for name in SeriesKey._fields[1:])))
+                states.append(RETRACTED)
+            else:
+                statements.append((item, record))
+                continue
+            items.append(item)
         series_ids = self._interning.series_ids(keys)
         state_ids = self._interning.state_ids(states)
         return Prepared(
-            sites=[(item, record) for item, record in records_ if isinstance(record, Site)],
+            statements=statements,
             readings=[
-                _reading(item, record, row_of(record, series_id, state_id))
-                for (item, record), series_id, state_id in zip(readings, series_ids, state_ids, strict=True)
+                _reading(item, key.site, series_id, state_id)
+                for item, key, series_id, state_id in zip(items, keys, series_ids, state_ids, strict=True)
             ],
             waiting=parcel.waiting,
             problems=parcel.problems,
@@ -113,17 +127,14 @@ class Door:
         waiting = list(prepared.waiting)
         own = plans.provided_by(self._home) if act.provider == self._home else []
         datasets = [dataset for dataset in own if dataset.recipients]
-        self._take_sites(session, prepared.sites, act, tally, datasets)
+        self._take_statements(session, prepared.statements, act, tally, datasets, waiting)
         known = self._known(session, act, tally, {reading.site for reading in prepared.readings})
         readings = _with_known_site(prepared.readings, known, tally, waiting)
-        rows = [reading.row for reading in readings]
-        if act.submitted:
-            taken = observations.take_submitted(session, rows, act.id, revisions=[one.revision for one in readings])
-        else:
-            taken = observations.take_received(session, rows, act.id)
+        taken = _take_readings(session, readings, act)
         _count(tally, taken, readings)
         if datasets:
-            self._queue_readings(session, _new_keys(rows, taken), known, act, datasets, tally)
+            keys = _new_keys([reading.row for reading in readings], taken)
+            self._queue_readings(session, keys, known, act, datasets, tally)
         _hold(session, waiting, act)
         tally.held = len(waiting)
         tally.refused = sum(problem.verdict == "refused" for problem in tally.problems)
@@ -137,31 +148,50 @@ class Door:
     def _known(self, session: WriteSession, act: Act, tally: Tally, wanted: set[str]) -> Programmes:
         """The sites of `wanted` that are known. Those of this very act are not remembered: it may yet be undone."""
         found = self._sites.programmes(session, act.provider, wanted - tally.sites.keys())
-        return {**found, **tally.sites}
+        return {**found, **{site: names for site, names in tally.sites.items() if names is not None}}
 
-    def _take_sites(
-        self, session: WriteSession, sites: Sequence[tuple[Item, Site]], act: Act, tally: Tally,
-        datasets: Sequence[Dataset],
+    def _take_statements(
+        self, session: WriteSession, statements: Sequence[tuple[Item, Statement]], act: Act, tally: Tally,
+        datasets: Sequence[Dataset], waiting: list[Waiting],
     ) -> None:  # fmt: skip
-        queued: dict[str, list[tuple[str, int]]] = defaultdict(list)
-        for item, site in sites:
-            outcome = records.take_record(session, act, site)
-            if outcome.verdict == "refused":
-                _refuse(tally, item, outcome.code)
-            elif outcome.verdict == "duplicate":
-                tally.duplicates += 1
-            else:
-                tally.accepted += outcome.verdict == "accepted"
-                tally.revised += outcome.verdict == "revised"
-                programmes = frozenset(site.programmes)
-                if outcome.current:
-                    tally.sites[site.id] = programmes
+        """Sites first, whatever order they came in: what else came may name them."""
+        queued: dict[tuple[str, str], list[tuple[str, int]]] = defaultdict(list)
+        for item, record in sorted(statements, key=lambda one: not isinstance(one[1], Site)):
+            site = site_of(record)
+            known = self._known(session, act, tally, {site} if site else set())
+            if site and site not in known:
+                waiting.append(_wait_for_site(item, site, tally))
+                continue
+            try:
+                if act.submitted and isinstance(record, Case):
+                    self._check_case(session, record)
+                outcome = records.take_record(session, act, record, item.content)
+            except RecordError as error:
+                tally.problems.append(_refusal(item, error.code, error.detail, error.pointers))
+                continue
+            _count_statement(tally, item, record, outcome)
+            if outcome.verdict not in ("accepted", "revised"):
+                continue
+            selected = outcome.before if isinstance(record, Retraction) else record
+            if selected is not None:
+                key = (*records.stored_as(record), outcome.rev)
                 for dataset in datasets:
-                    if dataset.kind == "site" and dataset.select.admits_site(site.id, programmes):
-                        queued[dataset.id].append((site.id, outcome.rev))
-        for dataset_id, keys in queued.items():
-            queue.enqueue(session, dataset_id, "site", keys, at=act.at)
+                    if dataset.kind == key[0] and admits_record(dataset, selected, known):
+                        queued[dataset.id, key[0]].append(key[1:])
+        for (dataset_id, kind), keys in queued.items():
+            queue.enqueue(session, dataset_id, kind, keys, at=act.at)
             tally.queued = True
+
+    def _check_case(self, session: WriteSession, step: Case) -> None:
+        """That the home party may take this step now. A partner's steps are its own affair; their feeds may overtake
+        each other."""
+        if step.from_ != self._home:
+            detail = f"steps handed in here are taken by {self._home}"
+            raise RecordError(detail, code="case.from-wrong", pointers=["/from"])
+        before = records.steps_of(session, step.case)
+        if any(one.step == step.step and one.from_ == self._home for one in before):
+            return  # the same step again: the store tells a duplicate from a change
+        shipped_tables()[CaseStates].check_step(step, before)
 
     def _queue_readings(
         self, session: WriteSession, keys: list[Key], known: Programmes, act: Act, datasets: Sequence[Dataset],
@@ -177,32 +207,55 @@ class Door:
             tally.queued = tally.queued or bool(chosen)
 
 
-def admits(dataset: Dataset, key: SeriesKey, programmes: Programmes) -> bool:
-    """Whether `dataset` selects the readings of a series whose site has these programmes."""
-    return dataset.select.admits_series(
-        key.site, programmes.get(key.site, frozenset()), key.factor, key.origin, key.stat, key.period
-    )
-
-
-def _reading(item: Item, record: Observation, row: Row) -> Reading:
+def _reading(item: Item, site: str, series_id: int, state_id: int) -> Reading:
+    record = item.record
+    if isinstance(record, Retraction):
+        row = retraction_row(record, series_id, state_id)
+        return Reading(item, site, row, row)
+    assert isinstance(record, Observation)
+    row = row_of(record, series_id, state_id, item.more)
     if record.reason:
-        return Reading(item, record.site, row, row)
+        return Reading(item, site, row, row)
     # A logger that sends another value for the same instant cannot say why; that it did is the reason.
-    revision = with_reason(row, "resent-differs", resent=record.resent) if item.media_type == HJ212 else None
-    return Reading(item, record.site, row, revision)
+    revision = with_reason(row, "resent-differs") if item.media_type == HJ212 else None
+    return Reading(item, site, row, revision)
+
+
+def _take_readings(session: WriteSession, readings: Sequence[Reading], act: Act) -> Taken:
+    rows = [reading.row for reading in readings]
+    if not act.submitted:
+        return observations.take_received(session, rows, act.id)
+    revisions = [reading.revision for reading in readings]
+    withdrawing = {place for place, one in enumerate(readings) if isinstance(one.item.record, Retraction)}
+    return observations.take_submitted(session, rows, act.id, revisions=revisions, withdrawing=withdrawing)
 
 
 def _with_known_site(readings: list[Reading], known: Programmes, tally: Tally, waiting: list[Waiting]) -> list[Reading]:
     """The readings whose site is known; the others wait for it."""
     if all(reading.site in known for reading in readings):
         return readings
-    for reading in readings:
-        if reading.site not in known:
-            item = reading.item
-            waiting.append(Waiting(item.place, item.content, item.media_type, "site", reading.site))
-            detail = f"site {reading.site} has not arrived yet; the reading waits for it"
-            tally.problems.append(Problem(item.place, "held", "record.site-unknown", detail, ("/site",)))
+    waiting += [_wait_for_site(one.item, one.site, tally) for one in readings if one.site not in known]
     return [reading for reading in readings if reading.site in known]
+
+
+def _wait_for_site(item: Item, site: str, tally: Tally) -> Waiting:
+    detail = f"site {site} has not arrived yet; the record waits for it"
+    tally.problems.append(Problem(item.place, "held", "record.site-unknown", detail, ("/site",)))
+    return Waiting(item.place, item.content, item.media_type, "site", site)
+
+
+def _count_statement(tally: Tally, item: Item, record: Statement, outcome: Outcome) -> None:
+    if outcome.verdict == "refused":
+        tally.problems.append(_refusal(item, outcome.code, _REFUSALS[outcome.code]))
+        return
+    tally.accepted += outcome.verdict == "accepted"
+    tally.revised += outcome.verdict == "revised"
+    tally.duplicates += outcome.verdict == "duplicate"
+    if outcome.current and outcome.verdict != "duplicate":
+        if isinstance(record, Site):
+            tally.sites[record.id] = frozenset(record.programmes)
+        elif isinstance(record, Retraction) and record.of == "site":
+            tally.sites[str(record.key["id"])] = None
 
 
 def _count(tally: Tally, taken: Taken, readings: Sequence[Reading]) -> None:
@@ -213,18 +266,19 @@ def _count(tally: Tally, taken: Taken, readings: Sequence[Reading]) -> None:
         detail = f"revision {rev}; the earlier one is kept"
         tally.problems.append(Problem(readings[position].item.place, "revised", "record.revised", detail))
     for position, code in taken.refused.items():
-        _refuse(tally, readings[position].item, code)
+        tally.problems.append(_refusal(readings[position].item, code, _REFUSALS[code]))
 
 
 _REFUSALS = {
     "record.reason-required": "another value is held under this key; a revision says why in `reason`",
     "record.rev-conflict": "this revision is held with other content; both are kept as evidence",
+    "record.immutable": "such a record is never changed; withdraw it with a retraction and hand it in anew",
+    "record.nothing-to-retract": "nothing is held under this key",
 }
 
 
-def _refuse(tally: Tally, item: Item, code: str) -> None:
-    text = item.content[:200].decode("utf-8", "replace")
-    tally.problems.append(Problem(item.place, "refused", code, _REFUSALS[code], (), text))
+def _refusal(item: Item, code: str, detail: str, pointers: tuple[str, ...] = ()) -> Problem:
+    return Problem(item.place, "refused", code, detail, pointers, item.content[:200].decode("utf-8", "replace"))
 
 
 def _new_keys(rows: Sequence[Row], taken: Taken) -> list[Key]:

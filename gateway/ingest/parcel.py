@@ -14,7 +14,7 @@ import msgspec
 from schemas.devices import Device
 from schemas.errors import LimitError, PacketError, RecordError, SharingError, UnresolvedError
 from schemas.hj212 import NOTED, Damage, Message, parse_message, split_packets, to_observations
-from schemas.records import Observation, Record, check_record, decode_line
+from schemas.records import Observation, Record, check_record, decode_line, decode_open_line
 from schemas.times import beijing_text
 
 NDJSON = "application/x-ndjson"
@@ -33,6 +33,7 @@ class Item(msgspec.Struct, frozen=True, gc=False):
     record: Record
     content: bytes
     media_type: str = NDJSON
+    more: dict[str, bytes] | None = None  # members of a later schema version, as they were written
 
 
 @dataclass(frozen=True)
@@ -109,8 +110,11 @@ def unpack(media_type: str, content: bytes, devices: Mapping[str, Device], *, re
     raise RecordError(f"records come as {', '.join(MEDIA_TYPES)}", code="submission.media-type")
 
 
-def unpack_lines(lines: Iterable[bytes], *, word: str = "line", first: int = 1) -> Parcel:
-    """One record a line, the first numbered `first`; empty ones are passed over but counted: places are true."""
+def unpack_lines(lines: Iterable[bytes], *, word: str = "line", first: int = 1, later: bool = False) -> Parcel:
+    """One record a line, the first numbered `first`; empty ones are passed over but counted: places are true.
+
+    `later`: the lines are of a later minor version of the schema, whose new members are set aside and kept.
+    """
     parcel = Parcel()
     for number, raw in enumerate(lines, first):
         line = raw.strip(b" \r\t")
@@ -119,15 +123,19 @@ def unpack_lines(lines: Iterable[bytes], *, word: str = "line", first: int = 1) 
         if number > MAX_LINES:
             raise LimitError(f"a submission holds at most {MAX_LINES} records", code="submission.too-many")
         place = f"{word} {number}"
+        more: dict[str, bytes] | None = None
         try:
-            record = decode_line(line)
+            if later:
+                record, more = decode_open_line(line)
+            else:
+                record = decode_line(line)
             check_record(record)
         except UnresolvedError as error:
             parcel.hold(Waiting(place, line, NDJSON, error.waits_for, error.name), error.code, error.detail)
         except SharingError as error:
             parcel.refuse(place, error, line)
         else:
-            parcel.items.append(Item(place, record, line))
+            parcel.items.append(Item(place, record, line, more=more))
     return parcel
 
 

@@ -77,7 +77,9 @@ def _release(gateway: Gateway, provider: str, waits_for: str, name: str, newest:
             devices = devices_of(session)
         if not rows:
             return released
-        parcel = unpack_lines([row.content for row in rows if row.media_type == NDJSON])
+        own = provider == gateway.party
+        # A partner's lines may be of a later version of the schema, as they were when they came.
+        parcel = unpack_lines([row.content for row in rows if row.media_type == NDJSON], later=not own)
         # A packet is held once for each of its values that waits, and taken in as a whole.
         came: dict[bytes, int] = {}
         for row in rows:
@@ -89,7 +91,6 @@ def _release(gateway: Gateway, provider: str, waits_for: str, name: str, newest:
         with gateway.database.write() as session:
             # Were another process quicker, what it took in would come again here, as duplicates.
             _take_out(session, [row.id for row in rows])
-            own = provider == gateway.party
             act = begin_act(session, "release", provider, f"{waits_for}:{name}", at=now, submitted=own)
             tally = gateway.door.take(session, prepared, act, plans_in_force(session, now))
             detail = {"waited_for": waits_for, "name": name, **tally.counts()}

@@ -32,7 +32,10 @@ class SeriesKey(NamedTuple):
 
 
 class State(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """The content members besides the value, as most readings of a series repeat them."""
+    """The content members besides the value, as most readings of a series repeat them.
+
+    `retracted`: the reading no longer holds; then there is nothing else to say of it.
+    """
 
     q: str | None = None
     unit: str | None = None
@@ -43,18 +46,22 @@ class State(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     instrument: str = ""
     detection: str = ""
     determination: str = ""
+    nondetects: str | None = None
+    retracted: bool = False
 
     @classmethod
     def of(cls, record: Observation) -> State:
         return cls(
             record.q, record.unit, record.flag, record.profile, record.review,
-            record.method, record.instrument, record.detection, record.determination,
+            record.method, record.instrument, record.detection, record.determination, record.nondetects,
         )  # fmt: skip
 
     @property
     def body(self) -> str:
         return msgspec.json.encode(self).decode()
 
+
+RETRACTED = State(retracted=True)
 
 _CHUNK = 500  # keys asked for in one statement; SQLite takes 32,766 parameters
 
@@ -95,6 +102,13 @@ class Interning:
                 for number, body in found:
                     self._remember_state(number, missing[body])
         return [known[state] for state in states]
+
+    def find_state(self, session: ReadSession, state: State) -> int | None:
+        """The number of `state`, None where no reading has ever been in it."""
+        if state not in self._states:
+            for number, _ in _find_states(session, [state.body]):
+                self._remember_state(number, state)
+        return self._states.get(state)
 
     def series(self, session: ReadSession, numbers: Iterable[int]) -> dict[int, SeriesKey]:
         """The keys behind `numbers`."""

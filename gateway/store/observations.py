@@ -9,7 +9,7 @@ A record is never overwritten: what was there goes to history in the statement b
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -112,11 +112,13 @@ def bucket_of(at: int) -> int:
 
 
 def take_submitted(
-    session: WriteSession, rows: Sequence[Row], act_id: int, *, revisions: Sequence[Row | None]
-) -> Taken:
+    session: WriteSession, rows: Sequence[Row], act_id: int, *, revisions: Sequence[Row | None],
+    withdrawing: Collection[int] = (),
+) -> Taken:  # fmt: skip
     """Store rows handed in at home: revisions are assigned here.
 
-    Where another value is held, `revisions[i]` takes its place, which says why; None there is a refusal.
+    Where another value is held, `revisions[i]` takes its place, which says why; None there is a refusal. Rows at the
+    positions `withdrawing` are retractions: where nothing is held under their key there is nothing to withdraw.
     """
     taken = Taken()
 
@@ -129,7 +131,8 @@ def take_submitted(
             _replace(session, old, revision._replace(rev=old.rev + 1), act_id)
             taken.revised[position] = old.rev + 1
 
-    _take(session, [row if row.rev == 1 else row._replace(rev=1) for row in rows], act_id, taken, meet)
+    numbered = [row if row.rev == 1 else row._replace(rev=1) for row in rows]
+    _take(session, numbered, act_id, taken, meet, withdrawing=withdrawing)
     return taken
 
 
@@ -168,26 +171,32 @@ def fetch(session: ReadSession, keys: Iterable[Key]) -> list[Row]:
     return sorted(Row(*found) for table in (_observation, _history) for found in session.execute(_same_revision(table)))
 
 
-def _take(session: WriteSession, rows: Sequence[Row], act_id: int, taken: Taken, meet: Any) -> None:
+def _take(
+    session: WriteSession, rows: Sequence[Row], act_id: int, taken: Taken, meet: Any,
+    *, withdrawing: Collection[int] = (),
+) -> None:  # fmt: skip
     """New keys go in at once; `meet(position, row, old)` decides where a key is there already."""
     if not rows:
         return
     first: dict[tuple[int, int, int, str], int] = {}
     again: list[int] = []  # a key that comes twice in one submission meets its own first value
     for position, row in enumerate(rows):
-        if first.setdefault(row.key, position) != position:
+        if position in withdrawing or first.setdefault(row.key, position) != position:
             again.append(position)
     positions = list(first.values()) if again else range(len(rows))
     staged = [(position, *rows[position]) for position in positions]
     met: set[int] = set()
-    if _insert_new(session, staged, act_id) < len(staged):
+    if staged and _insert_new(session, staged, act_id) < len(staged):
         for position, *old in session.execute(_existing(session, act_id)).all():
             met.add(position)
             meet(position, rows[position], Row(*old))
     taken.accepted.update((position, rows[position].rev) for position in positions if position not in met)
     for position in again:  # rare, and in order
-        current = session.execute(_by_key(session, rows[position])).one()
-        meet(position, rows[position], Row(*current))
+        current = session.execute(_by_key(session, rows[position])).first()
+        if current is None:
+            taken.refused[position] = "record.nothing-to-retract"
+        else:
+            meet(position, rows[position], Row(*current))
 
 
 def _load_stage(session: Connection, rows: Sequence[tuple[Any, ...]]) -> None:

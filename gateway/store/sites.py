@@ -15,7 +15,6 @@ from sqlalchemy import select
 
 from gateway.db import ReadSession
 from gateway.store import tables
-from schemas.records import Site
 
 _KEEP = 5.0  # seconds another process's change may go unseen
 _CHUNK = 500
@@ -50,7 +49,16 @@ class Sites:
             return self._programmes
 
 
-def _load(session: ReadSession, provider: str, sites: list[str]) -> list[Site]:
+class _Known(msgspec.Struct):
+    """As much of a site's line as is asked for here; whatever else is in it."""
+
+    kind: str
+    id: str = ""
+    programmes: tuple[str, ...] = ()
+
+
+def _load(session: ReadSession, provider: str, sites: list[str]) -> list[_Known]:
     table = tables.record
     query = select(table.c.line).where(table.c.provider == provider, table.c.kind == "site", table.c.key.in_(sites))
-    return [msgspec.json.decode(line, type=Site) for line in session.execute(query).scalars()]
+    found = [msgspec.json.decode(line, type=_Known) for line in session.execute(query).scalars()]
+    return [site for site in found if site.kind == "site"]  # a retraction may be what is current

@@ -27,9 +27,10 @@ from partners.delivery import keep_receipt, receipt_given
 from partners.directory import Party
 from partners.plans import Plans, plans_in_force
 from schemas import jws
-from schemas.batch import Batch, open_batch
+from schemas.batch import SCHEMA_VERSION, Batch, open_batch
 from schemas.errors import BatchError, SharingError
 from schemas.plan import Dataset
+from schemas.records import Case
 from schemas.times import to_millis, utc_text
 
 _STOPPING = (evidence.FORK, "feed.predecessor-wrong")  # the provider signed two histories: people decide
@@ -85,7 +86,7 @@ def apply_batch(
     # 3. Its records, through the one door. Decoding and numbering need no lock.
     refusal = _judge(granted, batch)
     parcel = Parcel() if refusal else _unpack(batch)
-    refusal = refusal or _malformed(parcel, batch.manifest.count)
+    refusal = refusal or _malformed(parcel, party.code, batch.manifest.count)
     prepared = gateway.door.prepare(party.code, Parcel(problems=parcel.problems) if refusal else parcel)
     try:
         with gateway.database.write() as session:
@@ -173,14 +174,16 @@ def _judge(granted: Dataset | None, batch: Batch) -> Problem | None:
 
 def _unpack(batch: Batch) -> Parcel:
     """The batch's records; places count the file's lines, of which the manifest is the first."""
-    return unpack_lines(batch.lines, first=2)
+    return unpack_lines(batch.lines, first=2, later=batch.manifest.schema != SCHEMA_VERSION)
 
 
-def _malformed(parcel: Parcel, count: int) -> Problem | None:
+def _malformed(parcel: Parcel, provider: str, count: int) -> Problem | None:
     """The first record that breaks the schema: a provider that signs such a batch has to send it again."""
     for item in parcel.items:
         if item.record.rev < 1:
             return Problem(item.place, "refused", "record.rev-missing", "a shared record carries its revision")
+        if isinstance(item.record, Case) and item.record.from_ != provider:
+            return Problem(item.place, "refused", "case.from-wrong", "a party takes its own steps, nobody else's")
     refused = next((problem for problem in parcel.problems if problem.verdict == "refused"), None)
     if refused is None and len(parcel.items) + len(parcel.waiting) != count:
         return Problem("the file", "refused", "record.not-json", "an empty line is no record")

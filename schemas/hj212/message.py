@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 import msgspec
 
@@ -34,6 +35,8 @@ _STANDARD_HEADER = re.compile(
     r"QN=(?P<QN>\d{17});ST=(?P<ST>[0-9A-Z]{2});CN=(?P<CN>\d{4});PW=(?P<PW>[^;]*);MN=(?P<MN>[^;]*);Flag=(?P<Flag>\d\d?);",
     re.ASCII,
 )
+_NO_MARKS = bytes(set(range(256)) - set(b"=,;"))
+_MAX_LAYOUT = 500  # parts of an area whose layout is remembered: 250 pairs, in 1,024 bytes there are some 70
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _BLANKS = re.compile(r"(?<! ) +(?=[;,=])|(?<=[;,=]) +")  # written so that a long run of blanks is read once
 _DIGITS = re.compile(r"\d{1,4}", re.ASCII)
@@ -222,11 +225,62 @@ def _check_mn(mn: str, notes: _Notes) -> None:
 
 
 def _read_area(text: str, notes: _Notes) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
-    """Items and fields of the data area (what stands between the two `&&`)."""
+    """Items and fields of the data area (what stands between the two `&&`).
+
+    A field unit sends the same names in the same order all its life; only values change. So names are taken apart once,
+    and an area of known names is split and its values are put in their places.
+    """
+    if not text:
+        return {}, {}
+    parts = text.replace(";", "=").replace(",", "=").split("=")
+    if len(parts) <= _MAX_LAYOUT:
+        layout = _layout(tuple(parts[::2]), text.encode().translate(None, _NO_MARKS))
+        if layout is not None:
+            return layout.fill(parts[1::2])
+    return _search_area(text, notes)
+
+
+class _Layout:
+    """Where the values of an area are: items as code and the places of their attributes, fields as name and place."""
+
+    def __init__(self, items: dict[str, dict[str, int]], fields: dict[str, int]) -> None:
+        self._items = [(code, list(places.items())) for code, places in items.items()]
+        self._fields = list(fields.items())
+        # Most real-time items are a value and its flag; two at a time is twice as fast as any number at a time.
+        self._twos = [(code, *two[0], *two[1]) for code, two in self._items if len(two) == 2]
+
+    def fill(self, values: list[str]) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
+        """Items and fields with these values."""
+        if len(self._twos) == len(self._items):
+            items = {code: {name: values[at], other: values[then]} for code, name, at, other, then in self._twos}
+        else:
+            items = {code: {name: values[at] for name, at in places} for code, places in self._items}
+        return items, {name: values[at] for name, at in self._fields}
+
+
+@lru_cache(maxsize=1_024)  # shapes, not packets: devices of one make share theirs
+def _layout(names: tuple[str, ...], marks: bytes) -> _Layout | None:
+    """Where the values of an area with these names are; None where something about it wants a closer look."""
+    count = len(names)
+    if len(marks) != 2 * count - 1 or marks[::2] != b"=" * count or b"=" in marks[1::2] or len(set(names)) < count:
+        return None  # not pairs, or a name twice
+    items: dict[str, dict[str, int]] = {}
+    fields: dict[str, int] = {}
+    for place, name in enumerate(names):
+        code, hyphen, attribute = name.rpartition("-")
+        if not (code and attribute if hyphen else name and name != "PolId"):
+            return None
+        if hyphen:
+            items.setdefault(code, {})[attribute] = place
+        else:
+            fields[name] = place
+    return _Layout(items, fields)
+
+
+def _search_area(text: str, notes: _Notes) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
+    """The same pair by pair, with a note for everything that deviates."""
     items: dict[str, dict[str, str]] = {}
     fields: dict[str, str] = {}
-    if not text:
-        return items, fields
     for group in text.split(";"):
         pairs = group.split(",")
         if len(pairs) > 1 and group.startswith("PolId="):

@@ -17,6 +17,7 @@ from typing import Literal
 
 from schemas import periods
 from schemas.devices import CODE, Device, DeviceFactor, Label, Profile
+from schemas.errors import RecordError
 from schemas.flags import find_flag
 from schemas.hj212.message import AMBIGUOUS, STANDARD_MN, Message
 from schemas.hj212.problems import Finding, packet_error
@@ -43,11 +44,12 @@ _PERIODIC: dict[str, Stat] = {
     "ZsMin": "zs-min",
     "ZsMax": "zs-max",
 }
-_NOT_VALUES = frozenset(("Flag", "EFlag", "SampleTime", "Info", "SN"))
+_NOT_VALUES = frozenset(("EFlag", "Info", "SN"))
 _MINUTE = "2051"
+_UNREAD = frozenset(("2013", "2052", "2062", "2111"))  # of HJ 212-2025: raw data, noise, standard samples, furnaces
 _PERIODS = {"2011": "PT0S", _MINUTE: ASSUMED_MINUTE_PERIOD, "2061": "PT1H", "2031": "P1D"}
 _PROFILES: tuple[Profile, ...] = ("hj212-2005", "hj212-2017", "hj212-2025")  # by `Message.version`
-_DECIMAL = re.compile(r"-?(?:0|[1-9]\d{0,17})(?:\.\d{1,18})?", re.ASCII)
+_is_decimal = re.compile(r"-?(?:0|[1-9]\d{0,17})(?:\.\d{1,18})?", re.ASCII).fullmatch
 _TIME = re.compile(r"(\d{8})([01]\d|2[0-3])([0-5]\d)([0-5]\d)(\d{3})?", re.ASCII)
 _SITE_MN = re.compile(r"[0-9A-Za-z._:-]{1,64}", re.ASCII)
 
@@ -56,12 +58,15 @@ def to_observations(message: Message, device: Device | None = None) -> tuple[lis
     """The values of a message in the packet's order, and what was not taken of it or had to be assumed.
 
     CN 2011 gives instants, 2051, 2061 and 2031 values over a minute period, an hour and a day; any other command has no
-    values, and gives none. `device` is the registration under `message.mn`, None when there is none: the values then
-    have no unit and must be held. An empty value becomes None, not measured. `rev` is left at 0: the provider numbers.
+    values, or says that they are not read here, and gives none. `device` is the registration under `message.mn`, None
+    when there is none: the values then have no unit and must be held. An empty value becomes None, not measured. `rev`
+    is left at 0: the provider numbers.
 
     Raises:
         PacketError: `packet.time-invalid` or `packet.mn-invalid`; then there is no key to put any value under.
     """
+    if message.cn in _UNREAD and message.items:
+        return [], [Finding("packet.command-unread", f"CN {message.cn} has values that are not read here")]
     if message.cn not in _PERIODS:
         return [], []
     return _Reading(message, device).observations()
@@ -92,6 +97,8 @@ class _Reading:
         self._period = self._choose_period()
         self._stats = _INSTANT if message.cn == "2011" else _PERIODIC
         self._sent = _rfc3339(message.qn) or ""
+        self._resent = message.resent
+        self._moments: dict[tuple[Label, str], tuple[str, Literal["<", ">"] | None]] = {}  # by label and flag
         self._ambiguous = {(note.factor, note.attribute) for note in message.deviations if note.code == AMBIGUOUS}
 
     def observations(self) -> tuple[list[Observation], list[Finding]]:
@@ -115,35 +122,33 @@ class _Reading:
         if len(flag) > MAX_FLAG or (self._ambiguous and (code, "Flag") in self._ambiguous):
             self._find("packet.flag-malformed", f"{code} has two flags, or one that is no flag", code, "Flag")
             return
-        at, q = self._time_and_qualifier(known.label, flag)
-        sampled = attributes.get("SampleTime", "")
-        if sampled and sampled[:14] != self._message.data_time[:14]:
-            self._find(
-                "packet.sample-time", f"sampled at {sampled[:20]}, which is not its DataTime", code, "SampleTime"
-            )
+        at, q = self._moments.get((known.label, flag)) or self._time_and_qualifier(known.label, flag)
+        stats, factor, unit = self._stats, known.factor, known.unit
         for attribute, text in attributes.items():
-            stat = self._stats.get(attribute)
+            stat = stats.get(attribute)
             if stat is None:
-                if attribute not in _NOT_VALUES:
-                    self._unexpected(code, attribute)
+                if attribute != "Flag":
+                    self._no_value(code, attribute, text)
             elif self._ambiguous and (code, attribute) in self._ambiguous:
                 self._find(AMBIGUOUS, f"`{code}-{attribute}` is given twice and differently", code, attribute)
-            elif text and _DECIMAL.fullmatch(text) is None:
+            elif text and _is_decimal(text) is None:
                 self._find("packet.value-malformed", f"{text[:40]!r} is not a plain decimal", code, attribute)
             else:
-                value = Observation(
+                value = Observation(  # origin and sample are given since making their defaults takes longer
                     site=self._site,
-                    factor=known.factor,
+                    factor=factor,
+                    origin="auto",
+                    sample="",
                     at=at,
                     value=text or None,
-                    unit=known.unit,
+                    unit=unit,
                     q=q if text else None,
                     stat=stat,
                     period=self._period,
                     flag=flag,
                     profile=self._profile,
                     sent=self._sent,
-                    resent=self._message.resent,
+                    resent=self._resent,
                 )
                 self._values.append(value)
 
@@ -154,6 +159,7 @@ class _Reading:
             text = self._message.data_time[:20]
             detail = f"{text!r} is not a DataTime of 14 digits" if text else "the values have no DataTime"
             raise packet_error("packet.time-invalid", detail, number=self._message.number, offset=self._message.offset)
+        self._moments[label, flag] = shared
         return shared
 
     def _unregistered_factor(self, code: str) -> DeviceFactor | None:
@@ -178,10 +184,14 @@ class _Reading:
         self._find("packet.period-assumed", f"no minute period is registered; {period} is assumed")
         return period
 
-    def _unexpected(self, code: str, attribute: str) -> None:
-        """An attribute that may hold a value, but none that this command carries; its value is not guessed at."""
-        text = f"`{attribute[:40]}` is not a value that CN {self._message.cn} carries"
-        self._find("packet.attribute-unknown", text, code, attribute)
+    def _no_value(self, code: str, attribute: str, text: str) -> None:
+        """What stands beside the values. One that may be a value its command does not carry is not guessed at."""
+        if attribute == "SampleTime":
+            if text and text[:14] != self._message.data_time[:14]:
+                self._find("packet.sample-time", f"sampled at {text[:20]}, which is not its DataTime", code, attribute)
+        elif attribute not in _NOT_VALUES:
+            text = f"`{attribute[:40]}` is not a value that CN {self._message.cn} carries"
+            self._find("packet.attribute-unknown", text, code, attribute)
 
     def _find(self, code: str, text: str, factor: str = "", attribute: str = "") -> None:
         self._findings.append(Finding(code, text, factor, attribute))
@@ -197,7 +207,11 @@ def _read_shared(
         at = _earlier(at, periods.seconds(period) or 0)
     if at is None:
         return None
-    found = find_flag(profile, flag, to_millis(at)) if flag else None
+    try:
+        instant = to_millis(at)
+    except RecordError:  # a year in which nothing was measured
+        return None
+    found = find_flag(profile, flag, instant) if flag else None
     return at, (found.qualifier or None) if found else None
 
 

@@ -1,15 +1,48 @@
 """Record kinds of the shared schema 1.0, one module each, and the strict reader of a line.
 
 A record is one JSON object with a `kind`. Submissions are strict: an unknown member is refused by its name.
+
+    site, source, observation, mark, inspection, case, retraction    a struct and what makes sense in it
+    parts.py    what several kinds are made of, and the checks of single members
+    keys.py     what tells records of one kind apart
+    reader.py   a line → a record, checked
 """
 
 from __future__ import annotations
 
+from schemas.records.case import Case
+from schemas.records.inspection import Inspection
+from schemas.records.keys import IMMUTABLE, KEYS, key_of, kind_of
+from schemas.records.mark import Mark
 from schemas.records.observation import Observation
-from schemas.records.reader import check_record, decode_line, encode_record
+from schemas.records.reader import (
+    Record,
+    Statement,
+    check_record,
+    decode_line,
+    decode_open_line,
+    encode_record,
+)
+from schemas.records.retraction import Retraction
 from schemas.records.site import Site
+from schemas.records.source import Source
 
-Record = Observation | Site
-"""Every kind a line may carry."""
-
-__all__ = ["Observation", "Record", "Site", "check_record", "decode_line", "encode_record"]
+__all__ = [
+    "IMMUTABLE",
+    "KEYS",
+    "Case",
+    "Inspection",
+    "Mark",
+    "Observation",
+    "Record",
+    "Retraction",
+    "Site",
+    "Source",
+    "Statement",
+    "check_record",
+    "decode_line",
+    "decode_open_line",
+    "encode_record",
+    "key_of",
+    "kind_of",
+]

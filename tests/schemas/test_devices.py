@@ -43,6 +43,23 @@ def test_a_registration_is_read():
     }
 
 
+def test_a_key_is_kept_and_never_shown():
+    key = "0123456789abcdefABCDEF0123456789"
+    device = parse_devices(json.dumps({"devices": [ONE | {"key": key}]}).encode())["A1"]
+    assert device.key == key
+    assert key not in repr(device)
+    assert key not in str(list(device.__rich_repr__()))
+    assert "key='***'" in repr(device)
+
+
+def test_a_key_that_is_none_is_refused_without_being_repeated():
+    for key in ("00112233", "x" * 32, "0" * 33, "", ["0" * 32], "０" * 32):
+        with pytest.raises(DeviceError) as caught:
+            parse_devices(json.dumps({"devices": [ONE | {"key": key}]}).encode())
+        assert caught.value.pointers == ("/devices/0/key",)
+        assert not key or str(key) not in caught.value.diagnostics()
+
+
 def test_yaml_and_json_say_the_same():
     document = {
         "devices": [

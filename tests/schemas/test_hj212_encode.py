@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from schemas.devices import Device
 from schemas.errors import PacketError
 from schemas.hj212 import Frame, Message, encode_packet, measurement, parse_message, to_observations
 from schemas.hj212.frame import frames
@@ -94,7 +95,8 @@ _VALUE = st.one_of(
     st.decimals(allow_nan=False, allow_infinity=False, places=3).map(str),
     st.text(st.characters(blacklist_categories=("Cc", "Cs"), blacklist_characters=";,& ="), max_size=8),
 )
-_ATTRIBUTES = st.dictionaries(st.sampled_from(["Rtd", "Avg", "Min", "Max", "Flag", "Info"]), _VALUE, min_size=1)
+_NAMES = ["Rtd", "Avg", "Min", "Max", "Cou", "ZsRtd", "ZsAvg", "ZsMin", "ZsMax", "Flag", "EFlag", "SampleTime", "Info"]
+_ATTRIBUTES = st.dictionaries(st.sampled_from(_NAMES), _VALUE, min_size=1, max_size=8)
 _INFORMATION = st.dictionaries(st.from_regex(r"i[0-9]{5}-Info", fullmatch=True), _VALUE, min_size=1, max_size=3)
 _MESSAGES = st.builds(
     Message,
@@ -117,3 +119,14 @@ _MESSAGES = st.builds(
 @given(_MESSAGES)
 def test_what_is_written_reads_back_as_itself(message: Message):
     assert decode(encode_packet(message)) == message
+
+
+@settings(deadline=None, max_examples=150)
+@given(_MESSAGES, st.binary(min_size=16, max_size=16))
+def test_what_is_written_in_cipher_reads_back_as_itself(message: Message, key: bytes):
+    devices = {message.mn: Device(mn=message.mn, site="S1", profile="hj212-2025", key=key.hex())}
+    packet = encode_packet(message, key=key.hex())
+    (frame,) = frames(packet, devices)
+    assert isinstance(frame, Frame)
+    assert parse_message(frame, devices) == message
+    assert frame.opened == (packet != encode_packet(message))

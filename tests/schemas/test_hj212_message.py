@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from schemas.devices import Device
 from schemas.errors import PacketError
@@ -192,6 +194,27 @@ def test_a_header_in_the_standards_order_reads_as_it_does_field_by_field():
         short.flag,
     )
     assert long.deviations == short.deviations == ()
+
+
+_PIECES = ["w1-Rtd=1", "w1-Flag=N", "w2-Rtd=2", "DataTime=3", "PolId=w1", "A=", "=", "-x=1", "w-=1", "x", ""]
+_AREAS = st.lists(st.sampled_from(_PIECES) | st.sampled_from(";,") | st.text("=,;-aB1", max_size=6), min_size=1).map(
+    "".join
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(_AREAS.filter(bool) | st.lists(st.sampled_from(_PIECES[:6]), min_size=1, unique=True).map(";".join))
+def test_an_area_of_known_names_reads_as_it_does_pair_by_pair(area: str):
+    """Names that are remembered take a shorter way; one more that is no name makes the reader go the long one."""
+    try:
+        long = read(area=f"!;{area}")
+    except PacketError:
+        with pytest.raises(PacketError):
+            read(area=area)
+        return
+    short = read(area=area)
+    assert (short.items, short.fields, short.data_time) == (long.items, long.fields, long.data_time)
+    assert short.deviations == tuple(note for note in long.deviations if note.attribute != "!")
 
 
 def test_every_code_of_the_codec_is_explained_in_one_place():

@@ -279,8 +279,12 @@ def test_values_without_a_possible_time_are_refused_with_their_packet(data_time:
     assert caught.value.extra == {"packet": 4, "offset": 77}
 
 
-def test_the_first_hour_of_time_has_no_hour_before_it():
-    segment = f"ST=21;CN=2061;MN={MN};Flag=5;CP=&&DataTime=00010101000000;a34004-Avg=1&&"
+@pytest.mark.parametrize("year", ["0001", "1799", "3001", "9999"])
+@pytest.mark.parametrize("code", ["a34004", "w20004"])
+@pytest.mark.parametrize("flag", ["", ",w20004-Flag=N"])
+def test_a_year_in_which_nothing_was_measured_is_no_time(year: str, code: str, flag: str):
+    """No record could be made of it; and under an end label the first hour of all has none before it."""
+    segment = f"ST=21;CN=2061;MN={MN};Flag=5;CP=&&DataTime={year}0101000000;{code}-Avg=1{flag}&&"
     with pytest.raises(PacketError) as caught:
         convert(parse_message(Frame(segment.encode())), DEVICE)
     assert caught.value.code == "packet.time-invalid"
@@ -294,6 +298,14 @@ def test_a_device_that_cannot_be_named_needs_a_registration(mn: str):
         convert(read)
     assert caught.value.code == "packet.mn-invalid"
     assert len(convert(read, DEVICE)[0]) == 1
+
+
+@pytest.mark.parametrize("cn", ["2013", "2052", "2062", "2111"])
+def test_values_of_commands_we_do_not_read_are_not_lost_without_a_word(cn: str):
+    observations, findings = convert(message("w20004-Rtd=1", cn), DEVICE)
+    assert observations == []
+    assert codes(findings) == [("packet.command-unread", "", "")]
+    assert convert(parse_message(Frame(f"CN={cn};MN={MN};CP=&&&&".encode())), DEVICE) == ([], []), "nothing is lost"
 
 
 _TEXT = st.text(st.characters(codec="utf-8"), max_size=12)

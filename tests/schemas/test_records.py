@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from schemas.errors import LimitError, RecordError, SharingError, UnresolvedError
 from schemas.records import Observation, Site, check_record, decode_line, encode_record
-from schemas.records.reader import MAX_LINE, MAX_SITE
+from schemas.records.reader import MAX_LINE, MAX_STATEMENT
 from tests.world import reading_line, site_line
 
 
@@ -184,7 +184,10 @@ def test_a_factor_or_unit_not_known_yet_is_held_not_refused(members: dict[str, A
 
 
 def test_a_line_and_a_site_have_a_largest_size() -> None:
-    for line, size in ((reading_line(reason="x" * MAX_LINE), MAX_LINE), (site_line(owner="x" * MAX_SITE), MAX_SITE)):
+    for line, size in (
+        (reading_line(reason="x" * MAX_LINE), MAX_LINE),
+        (site_line(owner="x" * MAX_STATEMENT), MAX_STATEMENT),
+    ):
         with pytest.raises(LimitError, match=f"{size} bytes") as caught:
             check_record(decode_line(line))
         assert caught.value.code == "record.too-large"
