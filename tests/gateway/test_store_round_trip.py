@@ -39,14 +39,19 @@ READING = st.fixed_dictionaries(
         "detection": DECIMAL, "determination": DECIMAL, "sent": INSTANT, "received": INSTANT, "resent": st.booleans(),
         "review": st.sampled_from(["raw", "level1", "final"]), "origin": st.sampled_from(["auto", "lab"]),
         "period": st.sampled_from(["PT0S", "PT1H", "P1M"]), "stat": st.sampled_from(["inst", "zs-avg"]),
-        "profile": TEXT, "rev": st.integers(1, 2**31 - 1),
+        "profile": TEXT, "rev": st.integers(1, 2**31 - 1), "remark": TEXT, "sampled": INSTANT,
+        "nondetects": st.sampled_from(["half", "zero", "limit", "excluded"]),
     },
 )  # fmt: skip
+IDENTIFIER = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,12}", fullmatch=True)
+IDENTIFIERS = st.lists(IDENTIFIER, max_size=2, unique=True)
+NAME = TEXT.filter(lambda text: bool(text.strip()))
+DAY = st.dates().map(str)
 SITE = st.fixed_dictionaries(
-    {"name": st.fixed_dictionaries({"zh": TEXT.filter(bool)}, optional={"en": TEXT})},
+    {"name": st.fixed_dictionaries({"zh": NAME}, optional={"en": TEXT})},
     optional={
-        "water": TEXT, "owner": TEXT, "target": TEXT, "upstream": st.lists(TEXT, max_size=2),
-        "aliases": st.lists(st.fixed_dictionaries({"name": TEXT}, optional={"since": TEXT}), max_size=2),
+        "water": TEXT, "owner": TEXT, "target": TEXT, "upstream": IDENTIFIERS, "areas": IDENTIFIERS, "opened": DAY,
+        "aliases": st.lists(st.fixed_dictionaries({"name": NAME}, optional={"since": DAY}), max_size=2),
         "position": st.fixed_dictionaries({"x": DECIMAL, "y": DECIMAL, "datum": st.sampled_from(["WGS84", "BD-09"])}),
         "rev": st.integers(1, 2**31 - 1),
     },
