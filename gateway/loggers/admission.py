@@ -29,12 +29,17 @@ def judge(message: Message, devices: Mapping[str, Device], address: str) -> Verd
     """What to do with a packet that came from the IP `address`; `devices` are the registered ones, by MN."""
     device = devices.get(message.mn)
     if device is None:
-        return "stranger" if _STRANGER_MN.fullmatch(message.mn) else "mn-missing"
+        return "stranger" if may_be_listed(message.mn) else "mn-missing"
     if device.networks and not is_within(address, _networks(device.networks)):
         return "network-wrong"
     if device.password and not hmac.compare_digest(message.pw.encode(), device.password.encode()):
         return "password-wrong"
     return "welcome"
+
+
+def may_be_listed(mn: str) -> bool:
+    """Whether an MN that nobody registered may stand in a list for people."""
+    return _STRANGER_MN.fullmatch(mn) is not None
 
 
 def is_within(address: str, networks: Iterable[Network]) -> bool:

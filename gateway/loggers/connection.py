@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, cast
 
 import structlog
 
-from gateway.loggers.admission import QN_RETURN, judge
+from gateway.loggers.admission import QN_RETURN, judge, may_be_listed
 from gateway.loggers.keeping import Arrival, Broken
+from gateway.store.evidence import CUT
 from schemas.errors import PacketError
 from schemas.hj212 import REQUEST_ANSWER, Damage, Frame, Framer, Message, answer, encode_packet, parse_message
 from schemas.times import now_millis
@@ -53,6 +54,7 @@ class Connection(asyncio.Protocol):
         self._unread_since: float | None = None  # loop time since when answers are not taken
         self._faults = 0
         self._foreign = 0
+        self._start = 0  # of the bytes being read, in all that came
         self._reading = True
         self._ending = False  # nothing more is read; closed once what was read is settled
         self._admitted = False
@@ -85,6 +87,7 @@ class Connection(asyncio.Protocol):
         self._foreign += len(data)
         for found in self._framer.feed(data):
             self._take(found, data)
+        self._start += len(data)
         if self._faults > MAX_FAULTS or self._foreign > MAX_FOREIGN:
             self._listener.refuse("garbage")
             self.end()
@@ -191,11 +194,12 @@ class Connection(asyncio.Protocol):
 
     def _take_damage(self, found: Damage, data: bytes) -> None:
         """Not answered, as the standard has it (HJ 212-2017 6.3.1). A stranger's may be whole, but sealed."""
-        if found.packet and found.mn and found.mn not in self._listener.devices:
+        if found.packet and found.mn not in self._listener.devices and may_be_listed(found.mn):
             self._listener.refuse("stranger")
             self._put(Arrival(found.packet, None, found.mn, self.address, now_millis(), stranger=True))
             return
-        self._broken(found.code, found.detail, found.packet or data)
+        start = max(0, found.offset - self._start)  # a packet's first bytes may have come with an earlier read
+        self._broken(found.code, found.detail, found.packet or data[start : start + CUT])
 
     def _broken(self, code: str, detail: str, content: bytes) -> None:
         self._faults += 1

@@ -176,6 +176,43 @@ def test_a_wrong_check_sum_is_not_answered_but_counted_and_some_are_kept(
     assert len(evidence(wujiang)) <= 20
 
 
+def test_evidence_has_the_bytes_that_were_wrong(wujiang: Node, logger: Logger) -> None:
+    logger.send(packet(0), packet(1), BROKEN_SUM, packet(2))
+    logger.heard(3)
+    eventually(lambda: evidence(wujiang) == ["packet.crc-wrong"])
+    with wujiang.gateway.database.read() as session:
+        content = session.execute(select(tables.evidence.c.content)).scalar_one()
+    assert content.startswith(BROKEN_SUM)
+
+
+def test_a_lone_packet_waits_for_nobody_and_those_that_follow_share_a_commit(wujiang: Node) -> None:
+    register(wujiang)
+    with listening(wujiang, gather=1.0) as running, Logger(running.port) as logger:
+        begun = time.monotonic()
+        logger.send(packet(0))
+        logger.heard()
+        assert time.monotonic() - begun < 0.8
+        for minute in range(1, 6):
+            logger.send(packet(minute, flag=4))
+            time.sleep(0.02)
+        with Logger(running.port) as other:
+            other.send(packet(6))
+            other.heard()
+        assert 0.8 < time.monotonic() - begun < 3
+    assert rows_of(wujiang)["submission"] <= 1 + 1 + 2
+
+
+def test_a_group_that_is_large_enough_does_not_wait(wujiang: Node) -> None:
+    register(wujiang)
+    with listening(wujiang, gather=5.0, max_packets=10) as running, Logger(running.port) as logger:
+        logger.send(packet(0))
+        logger.heard()
+        begun = time.monotonic()
+        logger.send(*(packet(minute) for minute in range(1, 31)))
+        logger.heard(30)
+        assert time.monotonic() - begun < 4
+
+
 def test_a_wrong_password_is_refused_and_nothing_is_stored(wujiang: Node, running: Running, logger: Logger) -> None:
     register(wujiang, more="password: s3cret")
     eventually(lambda: running.listener.devices[MN].password == "s3cret")

@@ -14,12 +14,14 @@ from gateway.loggers.keeping import submitter
 from gateway.loggers.strangers import Visit, expire_strangers, note_strangers, strangers_of, take_in_registered
 from gateway.store import tables
 from schemas.devices import Device, DeviceFactor
+from schemas.hj212 import encode_packet
 from schemas.times import DAY, now_millis, to_millis
 from tests.gateway.commands import refused, taipu, taipu_json
 from tests.gateway.hands import entries, publish, records_in, rows_of, stored
-from tests.gateway.loggers import MN, Logger, Running, eventually, listening, packet, register, says
+from tests.gateway.loggers import MN, Logger, Running, eventually, listening, message, packet, register, says
 from tests.world import Node
 
+KEY = "30" * 16
 NOON = to_millis("2026-11-20T12:00:00+08:00")
 SEALED = b"##0100QN=20260101000000000;ST=32;CN=2011;PW=123456;MN=010000A8900016F000169DC0;Flag=9;CP=&&"
 
@@ -29,6 +31,11 @@ def running(wujiang: Node) -> Iterator[Running]:
     """A listener, and nobody registered."""
     with listening(wujiang) as started:
         yield started
+
+
+def sealed(minute: int) -> bytes:
+    """The packet of a device that encrypts (HJ 212-2025)."""
+    return encode_packet(message(minute, flag=9), key=KEY)
 
 
 def visit(number: int = 0, *, mn: str = MN, address: str = "10.0.0.1", at: int = NOON, **options: Any) -> Visit:
@@ -67,6 +74,19 @@ def test_what_it_sends_again_is_kept_once(wujiang: Node, running: Running) -> No
             logger.send(packet())
             logger.heard()
     assert listed(wujiang) == {MN: (3, 1)}
+
+
+def test_a_stranger_that_encrypts_is_listed_too_and_its_packets_wait_for_the_key(
+    wujiang: Node, running: Running
+) -> None:
+    with Logger(running.port) as logger:
+        logger.send(sealed(0), sealed(1))
+        eventually(lambda: listed(wujiang) == {MN: (2, 2)})
+        assert logger.hears_nothing(), "nobody can tell whether its check sum is right"
+        register(wujiang, more=f'key: "{KEY}"')
+        eventually(lambda: len(stored(wujiang)) == 2)
+        logger.send(sealed(2))
+        assert says(logger.heard()[0]) == ("9014", "")
 
 
 def test_a_packet_without_an_mn_is_refused_and_kept_for_nobody(wujiang: Node, running: Running) -> None:
