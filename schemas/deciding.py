@@ -9,16 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from schemas.aqi import AirIndices
 from schemas.calendar import Calendar
 from schemas.cases import CaseStates
 from schemas.factors import Factors
 from schemas.flags import Flags
+from schemas.limits import Limits
 from schemas.mappings import Mappings
 from schemas.tables import FIRST_ROW, Deciding, Table, TableError, Tables, faulty_rows, shipped
 from schemas.units import Units
 from schemas.validity import MarkTypes
 
-DECIDING: tuple[type[Deciding], ...] = (Factors, Units, Flags, MarkTypes, Mappings, Calendar, CaseStates)
+DECIDING: tuple[type[Deciding], ...] = (
+    Factors, Units, Flags, MarkTypes, Mappings, Calendar, CaseStates, Limits, AirIndices,
+)  # fmt: skip
 
 
 def _factors_without_unit(tables: Tables) -> Iterator[tuple[int, str]]:
@@ -32,9 +36,19 @@ def _mappings_that_fail(tables: Tables) -> Iterator[tuple[int, str]]:
     yield from tables[Mappings].contradictions(tables)
 
 
+def _limits_of_nothing(tables: Tables) -> Iterator[tuple[int, str]]:
+    factors, units = tables[Factors], tables[Units]
+    for number, limit in enumerate(tables[Limits].rows, FIRST_ROW):
+        if not factors.known(limit.factor):
+            yield number, f"{limit.factor} is not a factor of {factors.reference}"
+        elif limit.unit not in units.by_code:
+            yield number, f"the unit {limit.unit!r} is not a UCUM code of {units.reference}"
+
+
 _BETWEEN: dict[str, Callable[[Tables], Iterator[tuple[int, str]]]] = {
     Factors.table: _factors_without_unit,
     Mappings.table: _mappings_that_fail,
+    Limits.table: _limits_of_nothing,
 }
 """By the table whose rows it names: what its rows ask of other tables."""
 

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli import audit, batch, client, demo, device, doctor, hj212, partner, plan, send, setup, sync
+from gateway.cli import audit, batch, client, demo, device, doctor, hj212, limits, partner, plan, send, setup, sync
 from gateway.cli.exits import EXIT_CODES
 from gateway.cli.terminal import Commands, say
 
@@ -60,6 +60,7 @@ for name, group in {
     "batch": batch.app,
     "audit": audit.app,
     "hj212": hj212.app,
+    "limits": limits.app,
     "db": setup.db_app,
     "config": setup.config_app,
 }.items():

@@ -15,7 +15,8 @@ from hashlib import blake2b
 
 from schemas.devices import Device, DeviceFactor, Profile
 from schemas.hj212 import encode_packet, measurement
-from schemas.records import Observation, Site
+from schemas.identifiers import check_character
+from schemas.records import Mark, Observation, Site, Source
 from schemas.records.parts import Name, Position
 from schemas.times import BEIJING, DAY, beijing_text
 
@@ -110,6 +111,28 @@ def site_of(station: Station) -> Site:
         owner=SIMULATED,
         opened="2020-01-01",
     )
+
+
+def source_of(station: Station) -> Source:
+    """A dyeing plant in the station's district; its id has a right check character and belongs to nobody."""
+    credit_code = f"91{station.party}000000000"
+    return Source(
+        id=f"{credit_code}{check_character(credit_code)}{station.number:03}P",
+        name=Name(zh=f"{station.zh}印染厂（模拟）", en=f"{station.en} dyeing plant (simulated)"),
+        district=station.party,
+        industry="C1713",
+        categories=("dyeing",),
+        outlets=("DW001",),
+        opened="2020-01-01",
+    )
+
+
+def mark_of(station: Station, at: int) -> Mark:
+    """A calibration of the station during the hour that begins at `at` (ms UTC), entered when it was over."""
+    return Mark(
+        site=station.id, type="calibration", from_=beijing_text(at), to=beijing_text(at + HOUR), author=SIMULATED,
+        entered=beijing_text(at + HOUR),
+    )  # fmt: skip
 
 
 def device_of(station: Station) -> Device:

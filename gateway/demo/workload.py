@@ -12,15 +12,28 @@ from typing import NamedTuple
 
 import msgspec
 
-from gateway.demo.stations import HOUR, MINUTE, Station, device_of, hourly, minutely, packet, site_of, stations_of
+from gateway.demo.stations import (
+    HOUR,
+    MINUTE,
+    Station,
+    device_of,
+    hourly,
+    mark_of,
+    minutely,
+    packet,
+    site_of,
+    source_of,
+    stations_of,
+)
 from gateway.ingest.parcel import HJ212, NDJSON
 from schemas.devices import Device
-from schemas.records import Observation, Record, encode_record, key_of, kind_of
+from schemas.records import KEYS, Observation, Record, Retraction, encode_record, key_of, kind_of
 
 _TOGETHER = 8  # hours of all stations in one submission: some 150 records, so that there are many batches
 _LATE_HOURS = 12
 _MINUTES = 10
 _CORRECTED = 30  # records; a third of them twice
+_RETRACTED = 5
 
 
 @dataclass(frozen=True)
@@ -94,6 +107,8 @@ def make_workload(party: str, observations: int, now: int) -> Workload:
     _hand_in_again(work, parcels)
     _correct(work, parcels[0])
     _correct_site(work, stations[0])
+    _tell_of_plants_and_conditions(work, stations, today)
+    _retract(work, parcels[0])
     _make_known(work, late)
     return work
 
@@ -153,6 +168,27 @@ def _correct_site(work: Workload, station: Station) -> None:
     site = msgspec.structs.replace(site_of(station), target="II", reason="target-raised")
     work.add([site])
     work.expect([site], rev=2)
+
+
+def _tell_of_plants_and_conditions(work: Workload, stations: Sequence[Station], today: int) -> None:
+    """Kinds other than sites and readings: the dyeing plants there are, and a calibration entered afterwards."""
+    told: list[Record] = [*map(source_of, stations), mark_of(stations[0], today - 2 * HOUR)]
+    work.add(told)
+    work.expect(told)
+
+
+def _retract(work: Workload, parcel: Sequence[Observation]) -> None:
+    """The last readings of a parcel no longer hold; what they said stays history."""
+    retractions = [
+        Retraction(
+            of="observation",
+            key={name: getattr(record, name) for name in KEYS["observation"]},
+            reason="probe-out-of-water",
+        )
+        for record in parcel[-_RETRACTED:]
+    ]
+    work.add(retractions)
+    work.expect(retractions, rev=2)
 
 
 def _make_known(work: Workload, late: Station) -> None:

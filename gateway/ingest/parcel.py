@@ -144,7 +144,7 @@ def _unpack_packets(content: bytes, devices: Mapping[str, Device], received: Seq
     parcel = Parcel()
     for found in split_packets(content, devices):
         if isinstance(found, Damage):
-            parcel.refuse(f"packet {found.number}", found.error(), content[found.offset : found.offset + _SHOWN])
+            _add_damage(parcel, found, content, devices)
             continue
         try:
             message = parse_message(found, devices)
@@ -164,6 +164,15 @@ def _unpack_packets(content: bytes, devices: Mapping[str, Device], received: Seq
         if len(parcel.items) > MAX_LINES:
             raise LimitError(f"a submission holds at most {MAX_LINES} records", code="submission.too-many")
     return parcel
+
+
+def _add_damage(parcel: Parcel, found: Damage, content: bytes, devices: Mapping[str, Device]) -> None:
+    """An encrypted packet waits for its device, whose registration may bring the key; everything else is refused."""
+    place = f"packet {found.number}"
+    if found.code == "packet.key-missing" and found.mn and found.mn not in devices:
+        parcel.hold(Waiting(place, found.packet, HJ212, "device", found.mn), found.code, found.detail)
+    else:
+        parcel.refuse(place, found.error(), content[found.offset : found.offset + _SHOWN])
 
 
 def _add_packet(

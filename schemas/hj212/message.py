@@ -27,6 +27,9 @@ MAX_DEVIATIONS = 100  # of one packet; a reader of the report learns nothing fro
 AMBIGUOUS = "packet.value-ambiguous"
 """The deviation of a value that the packet gives twice, and differently: `items` has the first, nobody may use it."""
 
+PART_OPEN = "packet.part-open"
+"""The deviation of a part whose last value was left out, since its other half may be in a part that is missing."""
+
 STANDARD_MN = re.compile(r"[0-9A-F]{24}", re.ASCII)
 
 _FIELDS = ("QN", "ST", "CN", "PW", "MN", "Flag", "PNUM", "PNO", "RF")

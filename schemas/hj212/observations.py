@@ -17,9 +17,9 @@ from typing import Literal
 
 from schemas import periods
 from schemas.devices import CODE, Device, DeviceFactor, Label, Profile
-from schemas.errors import RecordError
+from schemas.errors import PacketError, RecordError
 from schemas.flags import find_flag
-from schemas.hj212.message import AMBIGUOUS, STANDARD_MN, Message
+from schemas.hj212.message import AMBIGUOUS, PART_OPEN, STANDARD_MN, Message
 from schemas.hj212.problems import Finding, packet_error
 from schemas.records.observation import Observation, Stat
 from schemas.times import to_millis
@@ -44,7 +44,7 @@ _PERIODIC: dict[str, Stat] = {
     "ZsMin": "zs-min",
     "ZsMax": "zs-max",
 }
-_NOT_VALUES = frozenset(("EFlag", "Info", "SN"))
+_NOT_VALUES = frozenset(("Flag", "EFlag", "SampleTime", "Info", "SN"))
 _MINUTE = "2051"
 _UNREAD = frozenset(("2013", "2052", "2062", "2111"))  # of HJ 212-2025: raw data, noise, standard samples, furnaces
 _PERIODS = {"2011": "PT0S", _MINUTE: ASSUMED_MINUTE_PERIOD, "2061": "PT1H", "2031": "P1D"}
@@ -102,6 +102,7 @@ class _Reading:
         self._ambiguous = {(note.factor, note.attribute) for note in message.deviations if note.code == AMBIGUOUS}
 
     def observations(self) -> tuple[list[Observation], list[Finding]]:
+        self._findings += [note for note in self._message.deviations if note.code == PART_OPEN]
         for name in self._message.fields:
             self._find("packet.field-unknown", f"`{name[:40]}` is not a value of a factor", attribute=name)
         registered = self._device.factors if self._device else {}
@@ -124,11 +125,12 @@ class _Reading:
             return
         at, q = self._moments.get((known.label, flag)) or self._time_and_qualifier(known.label, flag)
         stats, factor, unit = self._stats, known.factor, known.unit
+        sampled = self._sampled(code, attributes["SampleTime"]) if "SampleTime" in attributes else ""
         for attribute, text in attributes.items():
             stat = stats.get(attribute)
             if stat is None:
-                if attribute != "Flag":
-                    self._no_value(code, attribute, text)
+                if attribute not in _NOT_VALUES:
+                    self._unexpected(code, attribute)
             elif self._ambiguous and (code, attribute) in self._ambiguous:
                 self._find(AMBIGUOUS, f"`{code}-{attribute}` is given twice and differently", code, attribute)
             elif text and _is_decimal(text) is None:
@@ -147,6 +149,7 @@ class _Reading:
                     period=self._period,
                     flag=flag,
                     profile=self._profile,
+                    sampled=sampled,
                     sent=self._sent,
                     resent=self._resent,
                 )
@@ -156,11 +159,17 @@ class _Reading:
         """The start of the period, or the instant, that DataTime names under `label`; and what the flag then says."""
         shared = _read_shared(self._message.data_time, self._period, label, self._profile, flag)
         if shared is None:
-            text = self._message.data_time[:20]
-            detail = f"{text!r} is not a DataTime of 14 digits" if text else "the values have no DataTime"
-            raise packet_error("packet.time-invalid", detail, number=self._message.number, offset=self._message.offset)
+            raise self._timeless()
         self._moments[label, flag] = shared
         return shared
+
+    def _timeless(self) -> PacketError:
+        message = self._message
+        code, text = "packet.time-invalid", message.data_time[:20]
+        detail = f"{text!r} is not a DataTime of 14 digits" if text else "the values have no DataTime"
+        if not text and (message.pno or 0) > 1:
+            code, detail = "packet.part-missing", f"part {message.pno} begins in the middle, without the part before it"
+        return packet_error(code, detail, number=message.number, offset=message.offset)
 
     def _unregistered_factor(self, code: str) -> DeviceFactor | None:
         if CODE.fullmatch(code) is None:
@@ -184,14 +193,20 @@ class _Reading:
         self._find("packet.period-assumed", f"no minute period is registered; {period} is assumed")
         return period
 
-    def _no_value(self, code: str, attribute: str, text: str) -> None:
-        """What stands beside the values. One that may be a value its command does not carry is not guessed at."""
-        if attribute == "SampleTime":
-            if text and text[:14] != self._message.data_time[:14]:
-                self._find("packet.sample-time", f"sampled at {text[:20]}, which is not its DataTime", code, attribute)
-        elif attribute not in _NOT_VALUES:
-            text = f"`{attribute[:40]}` is not a value that CN {self._message.cn} carries"
-            self._find("packet.attribute-unknown", text, code, attribute)
+    def _sampled(self, code: str, text: str) -> str:
+        """When the sample was taken, where that is another moment than DataTime (batch analysers); else empty."""
+        if not text or text[:14] == self._message.data_time[:14]:
+            return ""
+        at = _rfc3339(text)
+        if at is None or (code, "SampleTime") in self._ambiguous:
+            self._find("packet.sample-time", f"{text[:20]!r} is no time a sample was taken at", code, "SampleTime")
+            return ""
+        return at
+
+    def _unexpected(self, code: str, attribute: str) -> None:
+        """An attribute that may hold a value, but none that this command carries; its value is not guessed at."""
+        text = f"`{attribute[:40]}` is not a value that CN {self._message.cn} carries"
+        self._find("packet.attribute-unknown", text, code, attribute)
 
     def _find(self, code: str, text: str, factor: str = "", attribute: str = "") -> None:
         self._findings.append(Finding(code, text, factor, attribute))
@@ -209,14 +224,14 @@ def _read_shared(
         return None
     try:
         instant = to_millis(at)
-    except RecordError:  # a year in which nothing was measured
+    except RecordError:  # the hour before the first one a record may have
         return None
     found = find_flag(profile, flag, instant) if flag else None
     return at, (found.qualifier or None) if found else None
 
 
 def _rfc3339(text: str) -> str | None:
-    """14 or 17 digits of Beijing time as RFC 3339, milliseconds where there are some; None for an impossible time."""
+    """14 or 17 digits of Beijing time as RFC 3339, milliseconds where there are some; None for a time no record has."""
     match = _TIME.fullmatch(text)
     day = _day(match[1]) if match else None
     if match is None or day is None:
@@ -229,7 +244,7 @@ def _rfc3339(text: str) -> str | None:
 @lru_cache(maxsize=1_024)  # nearly every packet is of today
 def _day(digits: str) -> str | None:
     try:
-        return date.fromisoformat(digits).isoformat()
+        return date.fromisoformat(digits).isoformat() if "1800" <= digits < "3000" else None
     except ValueError:
         return None
 

@@ -20,7 +20,7 @@ from schemas.devices import Device
 from schemas.hj212.commands import following
 from schemas.hj212.encode import write_segment
 from schemas.hj212.frame import NO_DEVICES, STANDARD_SEGMENT, Damage, Frame, frames
-from schemas.hj212.message import Message
+from schemas.hj212.message import PART_OPEN, Message
 from schemas.hj212.problems import Finding
 
 MAX_HELD = 64  # messages whose further parts are waited for; units send the parts of one without a pause
@@ -160,6 +160,9 @@ class Joiner:
             self._places.append(place)
         elif place and place.next == pno:
             place.append(frame)
+        elif place and place.parts[-1].segment == frame.segment:  # sent again, since the answer to it got lost
+            self._open[key] = place
+            return
         else:
             self._end(place, whole=False)
             detail = f"part {pno} of {pnum} begins in the middle, and part {pno - 1} is not before it"
@@ -205,7 +208,8 @@ def _without_last(frame: Frame) -> Frame:
     if last is None or b"-Flag=" in last[0] or b"DataTime=" in last[0] or not last[0]:
         return frame
     name = last[0].partition(b"=")[0][:40].decode("ascii", "replace")
-    note = Finding("packet.part-open", f"the next part is missing, and `{name}` may be cut: it was left out")
+    code, _, attribute = name.rpartition("-")
+    note = Finding(PART_OPEN, f"the next part is missing, and `{name}` may be cut: it was left out", code, attribute)
     segment = head + area[: last.start()].rstrip(b";,") + b"&&"
     return msgspec.structs.replace(frame, segment=segment, deviations=(*frame.deviations, note))
 

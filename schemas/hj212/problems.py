@@ -36,9 +36,10 @@ A `Finding` of `to_observations` names what was not taken, while the other value
     packet.factor-repeated      a second code for a factor that has been given already: none of its values
     packet.attribute-unknown    an attribute that its command does not carry
     packet.field-unknown        a value of no factor
+    packet.part-open            the last value of a part whose next part, which may have its other half, is missing
     packet.command-unread       values under a command of HJ 212-2025 that is not read here: none of them
     packet.period-assumed       noted: minute data whose period nobody registered
-    packet.sample-time          noted: a value sampled at another time than its DataTime, as batch analysers do
+    packet.sample-time          noted: a SampleTime that is no time; the value is taken without it
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from schemas.devices import Device
 
 BLOCK = 16  # bytes
 _OPENING, _CLOSING = b"CP=&&", b"&&"
-_MN = re.compile(rb"(?:^|[;,])\s*MN\s*=([^;]*)", re.IGNORECASE)
+_MN = re.compile(rb"(?:^|[;,]) *MN *= *([!-~]{1,64}?) *;", re.IGNORECASE)
 _READABLE = re.compile(rb" *[0-9A-Za-z_.-]+ *=[^\x00-\x1f\x7f]*")
 _CLEAR = re.compile(rb"[\x20-\x7e]")
 _CLEAR_AT_MOST = BLOCK - 4  # of the first block; one of ciphertext has more once in 2,000 times
@@ -61,7 +61,7 @@ def looks_sealed(segment: bytes) -> bool:
 def sender(segment: bytes, devices: Mapping[str, Device]) -> tuple[str, str]:
     """The MN in the clear header of a segment, and the key registered for it; empty texts for what there is not."""
     found = _MN.search(segment[: _start(segment)])
-    mn = found[1].strip().decode("ascii", "replace") if found else ""
+    mn = found[1].decode("ascii") if found else ""
     device = devices.get(mn)
     return mn, device.key if device else ""
 

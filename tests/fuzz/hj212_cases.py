@@ -12,7 +12,7 @@ import random
 import msgspec
 
 from schemas.devices import Device, DeviceFactor
-from schemas.errors import PacketError, SharingError
+from schemas.errors import PacketError
 from schemas.hj212 import (
     Damage,
     Frame,
@@ -56,7 +56,7 @@ def check(data: bytes, cuts: list[int]) -> None:
         for item in whole:
             if isinstance(item, Frame):
                 assert data.startswith(item.packet, item.offset)
-        for item in [*whole, *split_packets(data, devices)]:
+        for item in [*whole, *(item for item in split_packets(data, devices) if item not in whole)]:
             with contextlib.suppress(PacketError):
                 _take(item, devices)
 
@@ -73,10 +73,8 @@ def _take(item: Frame | Damage, devices: dict[str, Device]) -> None:
         for part in split_message(message):
             assert _again(encode_packet(part)) == _content(part)
     for record in to_observations(message, devices.get(message.mn))[0]:
-        assert record.value is None or float(record.value) is not None
         if record.unit is not None:
-            with contextlib.suppress(SharingError):
-                check_record(record)
+            check_record(record)  # what a registered device sends is a record, or was left out by name
 
 
 def _in_pieces(data: bytes, cuts: list[int], devices: dict[str, Device]) -> list[Frame | Damage]:

@@ -9,6 +9,7 @@ import pytest
 from gateway.cli.exits import ExitCode
 from gateway.cli.terminal import MAX_INPUT
 from schemas.hj212 import crc16
+from schemas.hj212.sm4 import seal
 from tests.gateway.commands import refused, taipu
 
 MN = "010000A8900016F000169DC0"
@@ -26,6 +27,12 @@ devices:
 def packet(data: str, cn: str = "2051") -> bytes:
     """One packet around a data area, sound or not."""
     segment = f"QN=20261123100001000;ST=21;CN={cn};PW=123456;MN={MN};Flag=5;CP=&&{data}&&".encode()
+    return b"##%04d%b%04X\r\n" % (len(segment), segment, crc16(segment))
+
+
+def resealed(data: bytes) -> bytes:
+    """A packet whose segment was changed, with the length and the check sum of what it is now."""
+    segment = data[6:-6]
     return b"##%04d%b%04X\r\n" % (len(segment), segment, crc16(segment))
 
 
@@ -57,6 +64,38 @@ def test_with_a_registration_site_unit_and_period_are_known(tmp_path):
     assert (first["site"], first["unit"], first["period"]) == ("320509-SW-0003", "mg/L", "PT1M")
     assert second["unit"] is None, "a code that nobody registered"
     assert "period-assumed" not in done.stderr
+
+
+def test_encrypted_packets_are_opened_with_the_registered_key(tmp_path):
+    key = "0123456789abcdef0123456789abcdef"
+    segment = READINGS[6:-6]
+    sealed = READINGS.replace(segment, seal(segment, key))
+    (tmp_path / "devices.yaml").write_text(DEVICES + f'    key: "{key}"\n')
+    done = taipu("hj212", "decode", "-", "--devices", tmp_path / "devices.yaml", given=sealed)
+    assert [one["value"] for one in records(done)] == ["0.0021", "7.30"]
+    assert key not in done.stdout + done.stderr
+    done = taipu("hj212", "decode", "-", given=sealed)
+    assert (done.exit_code, done.stdout) == (ExitCode.FAILED, "")
+    assert "packet 1: refused: packet.key-missing: the data area is encrypted, and no key is registered" in done.stderr
+
+
+def test_another_time_of_sampling_is_kept_and_a_wrong_one_noted():
+    area = "DataTime=20261123100000;w20004-SampleTime={},w20004-Avg=0.0021,w20004-Flag=N"
+    done = taipu("hj212", "decode", "-", given=packet(area.format("20261123093000")) + packet(area.format("soon")))
+    first, second = records(done)
+    assert (first["sampled"], "sampled" in second) == ("2026-11-23T09:30:00+08:00", False)
+    assert "packet 2, w20004, SampleTime: noted: packet.sample-time" in done.stderr
+
+
+def test_a_message_cut_into_parts_is_one_again():
+    area = "DataTime=20261123100000;w20004-Avg=0.0021,w20004-Flag=N"
+    parts = [
+        packet(piece).replace(b"Flag=5;", b"Flag=7;PNUM=2;PNO=%d;" % n)
+        for n, piece in enumerate((area[:41], area[41:]), 1)
+    ]
+    done = taipu("hj212", "decode", "-", given=b"".join(map(resealed, parts)))
+    assert [one["value"] for one in records(done)] == ["0.0021"]
+    assert "packet.parts-joined" in done.stderr
 
 
 def test_a_broken_packet_costs_that_packet_and_the_report_is_ndjson_if_asked():

@@ -222,6 +222,16 @@ def test_devices_are_registered_from_a_document_and_listed(home):
     assert "320509-SW-0004" in taipu("device", "list", "--home", home).stdout
 
 
+def test_the_key_of_a_device_is_kept_and_never_listed(home):
+    key = "0123456789abcdef0123456789abcdef"
+    done = taipu("device", "add", "-", "--home", home, given=DEVICES + f'    key: "{key}"\n')
+    listed = taipu("device", "list", "--home", home, "--json")
+    for shown in (done, listed, taipu("device", "list", "--home", home)):
+        assert key not in shown.stdout + shown.stderr
+    (device,) = json.loads(listed.stdout)["devices"]
+    assert (device["encrypts"], "key" in device) == (True, False)
+
+
 def test_a_document_of_devices_with_faults_changes_nothing(home):
     refused(taipu("device", "add", "-", "--home", home, given=DEVICES + "  - mn: x\n"), "device.malformed")
     refused(taipu("device", "add", "/nowhere", "--home", home), "input.unreadable")

@@ -145,7 +145,12 @@ def test_every_gateway_knows_the_other_two_the_plan_its_loggers_and_its_clients(
             known = {party.code: party.url for party in parties(session)}
             assert known == {other.party: other.url for other in members if other is not member}
             (plan,) = plans_in_force(session, NOW).plans
-            assert {dataset.kind for dataset in plan.provided_by(member.party)} == {"site", "observation"}
+            assert {dataset.kind for dataset in plan.provided_by(member.party)} == {
+                "site",
+                "observation",
+                "source",
+                "mark",
+            }
             assert not plans_in_force(session, NOW - 1_000).plans
             for access in (member.station, *(reader for one in members for reader in one.readers)):
                 if access.at == member.party:
@@ -269,7 +274,7 @@ def test_a_gateway_that_is_handed_the_workload_holds_exactly_what_is_expected(no
     work = make_workload("320509", 300, NOW)
     counted = _perform(node, work)
     assert counted["refused"] == 0
-    assert counted["revised"] == 41
+    assert counted["revised"] == 46
     assert counted["held"] > 80
     assert counted["duplicates"] > 100
     with node.gateway.database.read() as session:

@@ -14,12 +14,14 @@ from gateway.ingest.release import held_counts, release_arrived
 from gateway.store import tables
 from schemas.devices import Device, DeviceFactor, parse_devices
 from schemas.hj212 import encode_packet, measurement
+from schemas.hj212.sm4 import seal
 from schemas.times import BEIJING, now_millis, to_millis
 from tests.gateway.hands import counts, entries, hand_in, publish, records_in, report, rows_of, stored
 from tests.world import Node, site_line
 
 MN = "010000A8900016F000169DC0"
 TEN = datetime(2026, 11, 20, 10, 0, tzinfo=BEIJING)
+KEY = "0123456789abcdef0123456789abcdef"
 ANTIMONY = "{factor: w20004, unit: mg/L}"
 
 
@@ -30,8 +32,10 @@ def packet(minute: int = 0, value: str = "0.0021", *, mn: str = MN, sent: int = 
     return encode_packet(measurement("2051", mn, at, items, sent=at + timedelta(minutes=1, seconds=sent)))
 
 
-def register(node: Node, factors: str = f"w20004: {ANTIMONY}", *, mn: str = MN, site: str = "320509-SW-0003") -> None:
-    text = f"devices: [{{mn: {mn}, site: {site}, profile: hj212-2017, minute: PT1M, factors: {{{factors}}}}}]"
+def register(
+    node: Node, factors: str = f"w20004: {ANTIMONY}", *, mn: str = MN, site: str = "320509-SW-0003", more: str = ""
+) -> None:
+    text = f"devices: [{{mn: {mn}, site: {site}, profile: hj212-2017, minute: PT1M, factors: {{{factors}}}{more}}}]"
     with node.gateway.database.write() as session:
         register_devices(session, parse_devices(text.encode()).values(), now=now_millis())
 
@@ -113,6 +117,23 @@ def test_packets_of_one_submission_may_have_come_one_after_the_other(wujiang: No
     hand_in(wujiang, packet(0) + packet(1) + packet(2), media=HJ212, received=(first, first + 60_000))
     records = [one for one in records_in(publish(wujiang)) if one["kind"] == "observation"]
     assert [one["received"][11:16] for one in records] == ["10:02", "10:03", "10:03"]
+
+
+def test_an_encrypted_packet_waits_for_the_registration_with_its_key(wujiang: Node) -> None:
+    segment = packet()[6:-6]
+    assert counts(hand_in_packets(wujiang, packet().replace(segment, seal(segment, KEY)))) == {"held": 1}
+    assert (waiting(wujiang), stored(wujiang)) == ([(f"device {MN}", 1)], [])
+    register(wujiang, more=f", key: '{KEY}'")
+    assert release(wujiang) == 1
+    assert (waiting(wujiang), [value for _, _, value in stored(wujiang)]) == ([], ["0.0021"])
+
+
+def test_an_encrypted_packet_of_a_device_without_a_key_is_refused(wujiang: Node) -> None:
+    register(wujiang)
+    segment = packet()[6:-6]
+    outcome = hand_in_packets(wujiang, packet(1), packet().replace(segment, seal(segment, KEY)))
+    assert counts(outcome) == {"accepted": 1, "refused": 1}
+    assert [one["code"] for one in report(wujiang, outcome)] == ["packet.key-missing"]
 
 
 def test_a_code_that_the_registration_does_not_name_waits_while_the_others_are_stored(wujiang: Node) -> None:

@@ -185,13 +185,31 @@ def test_attributes_that_are_no_values_are_no_findings():
     assert [value.stat for value in values(area)] == ["inst"]
 
 
-def test_a_time_of_sampling_apart_from_data_time_is_told_and_moves_nothing():
+def test_a_time_of_sampling_apart_from_data_time_is_kept_beside_it():
     area = "w20004-SampleTime=20260701093000,w20004-Rtd=1,w20004-Flag=N;011-SampleTime=20260701100000000,011-Rtd=2"
-    observations, findings = convert(message(area), DEVICE)
-    assert {value.at for value in observations} == {"2026-07-01T10:00:00+08:00"}
+    batch, other = values(area)
+    assert {batch.at, other.at} == {"2026-07-01T10:00:00+08:00"}
+    assert (batch.sampled, other.sampled) == ("2026-07-01T09:30:00+08:00", "")
+    check_record(batch)
+
+
+@pytest.mark.parametrize(
+    "sampled",
+    ["20260230093000", "2026-07-01", "00010101000000", "20260701093000,w20004-SampleTime=20260701094000"],
+    ids=["no such day", "not digits", "before anything was measured", "two times"],
+)
+def test_a_time_of_sampling_that_is_none_is_told_and_the_value_taken(sampled: str):
+    observations, findings = convert(message(f"w20004-SampleTime={sampled},w20004-Rtd=1"), DEVICE)
+    assert [(value.value, value.sampled) for value in observations] == [("1", "")]
     assert codes(findings) == [("packet.sample-time", "w20004", "SampleTime")]
-    assert "20260701093000" in findings[0].text
     assert findings[0].code in NOTED, "nothing was left out for it"
+
+
+def test_a_request_number_of_an_impossible_year_does_not_spoil_the_values():
+    head = f"QN=00010101000000000;ST=21;CN=2011;PW=1;MN={MN};Flag=5;"
+    (value,), _ = convert(message("w20004-Rtd=1", head=head), DEVICE)
+    assert value.sent == ""
+    check_record(value)
 
 
 @pytest.mark.parametrize(

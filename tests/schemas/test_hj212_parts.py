@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from schemas.errors import PacketError
 from schemas.hj212 import (
+    NOTED,
     Damage,
     Frame,
+    Framer,
     Joiner,
     Message,
     crc16,
@@ -161,6 +163,18 @@ def test_half_a_value_is_left_out_where_its_other_half_is_missing():
     assert message.items == {}
     assert [note.code for note in message.deviations] == ["packet.part-open"]
     assert "w20004-Avg" in message.deviations[0].text
+    _, findings = to_observations(message)
+    assert [(one.code, one.factor, one.attribute) for one in findings if one.code not in NOTED] == [
+        ("packet.part-open", "w20004", "Avg")
+    ]
+
+
+def test_a_receiver_that_joins_nothing_refuses_what_begins_in_the_middle():
+    _, second = Framer().feed(part(AREA[:40], 1) + part(AREA[40:], 2))
+    assert isinstance(second, Frame)
+    with pytest.raises(PacketError) as caught:
+        to_observations(parse_message(second))
+    assert caught.value.code == "packet.part-missing"
 
 
 def test_a_first_part_alone_is_whole_when_a_flag_closes_it():
@@ -171,6 +185,12 @@ def test_a_first_part_alone_is_whole_when_a_flag_closes_it():
 def test_a_part_sent_again_does_not_become_a_part_of_itself():
     again = part(AREA[:40], 1)
     assert codes(again + again + part(AREA[40:], 2)) == ["frame", "frame"]
+
+
+def test_a_cut_part_sent_again_is_joined_once():
+    first, second, third = part(AREA[:30], 1, 3), part(AREA[30:60], 2, 3), part(AREA[60:], 3, 3)
+    assert items(first + second + second + third) == items(first + second + third)
+    assert codes(first + second + second + third) == ["frame"]
 
 
 def test_what_waits_for_a_part_is_bounded():
