@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import resource
 import signal
 import socket
 import ssl
@@ -32,6 +33,7 @@ log = structlog.get_logger()
 # The Mozilla intermediate profile: TLS 1.2 and 1.3, forward secrecy, authenticated encryption.
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 _SHUTDOWN = 2  # seconds for requests under way
+_OTHER_FILES = 512  # besides connections of data loggers
 _BACKLOG = 2048  # connections that wait to be accepted
 
 
@@ -139,7 +141,18 @@ async def _serve(
 def make_listener(gateway: Gateway, opened: socket.socket) -> Listener:
     """The listener for data loggers on a socket that listens already, as the settings want it."""
     settings = gateway.settings
+    _allow_files(settings.loggers.max_connections + _OTHER_FILES)
     return Listener(gateway, opened, tls=tls_context(settings) if settings.loggers.tls else None)
+
+
+def _allow_files(wanted: int) -> None:
+    """Have the system let this process open so many files, since every connection is one; say so where it does not."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, allowed), hard))
+        if allowed < wanted:
+            log.warning("loggers.few-files", allowed=allowed, wanted=wanted)
 
 
 def tls_context(settings: Settings) -> ssl.SSLContext:

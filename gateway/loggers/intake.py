@@ -143,7 +143,11 @@ class Intake:
     def _settle(self, one: _Waiting, *, kept: bool) -> None:
         self._bytes -= len(one.arrival.packet)
         self._figures.counts[WAITING] = len(self._queue)
-        one.settled(one.arrival, kept)
+        try:
+            one.settled(one.arrival, kept)
+        except Exception as error:
+            # One connection's trouble: were it to end the intake, nobody would ever be answered again.
+            log.exception("loggers.answer-failed", mn=one.arrival.mn, error=type(error).__name__)
 
     async def _pause(self) -> None:
         if not self._stopping:

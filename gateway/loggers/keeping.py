@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import structlog
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
@@ -29,6 +30,8 @@ EVIDENCE = "hj212"
 """Where bounded evidence of broken packets is kept, in the place of a dataset."""
 
 log = structlog.get_logger()
+
+P = TypeVar("P", bound="Arrival | Visit")
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +88,7 @@ class Keeper:
         if self._gateway.read_only is not None:
             raise UnavailableError(self._gateway.read_only.code) from ReadOnlyError("nothing is taken in")
         known = [arrival for arrival in group if not arrival.stranger]
-        kept = self._submit(known) if known else set()
+        kept = self.submit(known) if known else set()
         strangers = [arrival for arrival in group if arrival.stranger]
         if strangers:
             self._note(strangers)
@@ -101,8 +104,12 @@ class Keeper:
                     detail=one.detail, content=one.content, now=now,
                 )  # fmt: skip
 
-    def _submit(self, group: Sequence[Arrival]) -> set[Arrival]:
-        """One submission; where it cannot be stored, its halves, down to the packet that is the reason."""
+    def submit(self, group: Sequence[P]) -> set[P]:
+        """One submission; where it cannot be stored, its halves, down to the packet that is the reason.
+
+        Raises:
+            UnavailableError: as for `keep`.
+        """
         content = b"\r\n".join(arrival.packet for arrival in group)
         received = [arrival.at for arrival in group]
         try:
@@ -112,12 +119,12 @@ class Keeper:
                 raise UnavailableError(type(error).__name__) from error
             if len(group) > 1:
                 middle = len(group) // 2
-                return self._submit(group[:middle]) | self._submit(group[middle:])
+                return self.submit(group[:middle]) | self.submit(group[middle:])
             self._set_aside(group[0], error)
             return set()
         return set(group)
 
-    def _set_aside(self, arrival: Arrival, error: Exception) -> None:
+    def _set_aside(self, arrival: Arrival | Visit, error: Exception) -> None:
         """A packet that no submission can hold is a fault of ours: kept as evidence, and said loudly."""
         log.exception("loggers.packet-set-aside", mn=arrival.mn, error=type(error).__name__, exc_info=error)
         self.keep_broken([Broken("packet.set-aside", f"{arrival.mn}: {type(error).__name__}", arrival.packet)])

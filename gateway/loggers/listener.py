@@ -20,6 +20,7 @@ from functools import partial
 from typing import TypeVar
 
 import structlog
+from sqlalchemy.exc import DBAPIError
 
 from audit.entry import make_entry
 from audit.form import STRANGERS_EXPIRED
@@ -29,7 +30,7 @@ from gateway.loggers.admission import is_within
 from gateway.loggers.connection import PATIENCE, Connection, Patience
 from gateway.loggers.figures import CONNECTIONS, Figures
 from gateway.loggers.intake import Intake
-from gateway.loggers.keeping import Broken, Keeper, submitter
+from gateway.loggers.keeping import Broken, Keeper, UnavailableError
 from gateway.loggers.requests import (
     ENDED,
     OVERTIME,
@@ -76,7 +77,6 @@ class Listener:
         self._patience = patience
         self._overtime = overtime
         self._look = look
-        self._principal = submitter(gateway.party)
         self._keeper = Keeper(gateway)
         self._commits = ThreadPoolExecutor(1, "loggers-commit")
         self._looks = ThreadPoolExecutor(1, "loggers-look")
@@ -225,8 +225,11 @@ class Listener:
         while True:
             try:
                 await self._look_around()
-            except Exception as error:
+            except (DBAPIError, UnavailableError) as error:
                 # The database may be back at the next look; what this one could not write is written then.
+                log.warning("loggers.look-failed", error=type(error).__name__)
+            except Exception as error:
+                # Whatever it is, the next look may fare better, and without looks nobody would ever be closed.
                 log.exception("loggers.look-failed", error=type(error).__name__)
             await asyncio.sleep(self._look)
 
@@ -312,14 +315,15 @@ class Listener:
             broken = [self._broken.popleft() for _ in range(len(self._broken))]
             self._keeper.keep_broken(broken)
         now = now_millis()
-        taken = take_in_registered(self._gateway, self._principal, self.devices, now=now)
-        if taken:
-            self.figures.count("taken-in", taken)
         if self._is_due("figures", _FIGURES):
             with self._gateway.database.write() as session:
                 self.figures.save(session, now=now)
         if self._is_due("expiry", _EXPIRY):
             self._expire(now)
+        if self._gateway.read_only is None:
+            taken = take_in_registered(self._gateway.database, self.devices, self._keeper.submit)
+            if taken:
+                self.figures.count("taken-in", taken)
 
     def _expire(self, now: int) -> None:
         """Forget what strangers sent too long ago; that data were let go of is an entry in the log."""

@@ -12,20 +12,16 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import structlog
 from sqlalchemy import delete, func, insert, select, update
 
-from gateway.db import ReadSession, WriteSession
+from gateway.db import Database, ReadSession, WriteSession
 from gateway.errors import NotFoundError
-from gateway.ingest.parcel import HJ212
-from gateway.ingest.submissions import submit
 from gateway.loggers.admission import judge
-from gateway.service import Gateway
 from gateway.store import tables
-from partners.principal import Principal
 from schemas.devices import Device
 from schemas.errors import PacketError
 from schemas.hj212 import Damage, parse_message, split_packets
@@ -128,25 +124,29 @@ def _make_room(session: WriteSession, mn: str, excess: int) -> int:
     return freed
 
 
-def take_in_registered(gateway: Gateway, principal: Principal, devices: Mapping[str, Device], *, now: int) -> int:
-    """Hand in what was kept of strangers that are registered by now; how many packets that were. `now` in ms UTC."""
-    with gateway.database.read() as session:
+def take_in_registered(
+    database: Database, devices: Mapping[str, Device], submit: Callable[[Sequence[Visit]], object]
+) -> int:
+    """`submit` what was kept of strangers that are registered by now; how many packets that were."""
+    with database.read() as session:
         found = [mn for mn in session.scalars(select(_stranger.c.mn)) if mn in devices]
-    return sum(_take_in(gateway, principal, mn, devices, now) for mn in found)
+    return sum(_take_in(database, mn, devices, submit) for mn in found)
 
 
-def _take_in(gateway: Gateway, principal: Principal, mn: str, devices: Mapping[str, Device], now: int) -> int:
+def _take_in(
+    database: Database, mn: str, devices: Mapping[str, Device], submit: Callable[[Sequence[Visit]], object]
+) -> int:
     """All packets of one device, submission by submission. A stop in between repeats one: its values are duplicates."""
     taken = dropped = 0
     while True:
-        with gateway.database.read() as session:
+        with database.read() as session:
             query = select(_packet).where(_packet.c.mn == mn).order_by(_packet.c.id).limit(_TOGETHER)
             rows = session.execute(query).all()
-        admitted = [row for row in rows if _admitted(row, devices)]
+        visits = [Visit(mn, row.address, row.at, row.content) for row in rows]
+        admitted = [visit for visit in visits if _admitted(visit, devices)]
         if admitted:
-            content = b"\r\n".join(row.content for row in admitted)
-            submit(gateway, principal, HJ212, content, now=now, received=[row.at for row in admitted])
-        with gateway.database.write() as session:
+            submit(admitted)
+        with database.write() as session:
             _delete(session, [row.id for row in rows])
             if len(rows) < _TOGETHER:
                 session.execute(delete(_stranger).where(_stranger.c.mn == mn))
@@ -157,16 +157,16 @@ def _take_in(gateway: Gateway, principal: Principal, mn: str, devices: Mapping[s
             return taken
 
 
-def _admitted(row: Any, devices: Mapping[str, Device]) -> bool:
+def _admitted(visit: Visit, devices: Mapping[str, Device]) -> bool:
     """Whether the registration would have let this packet in."""
-    (found, *_) = split_packets(row.content, devices)
+    (found, *_) = split_packets(visit.packet, devices)
     if isinstance(found, Damage):
         return False
     try:
         message = parse_message(found, devices)
     except PacketError:
         return False
-    return judge(message, devices, row.address) == "welcome"
+    return judge(message, devices, visit.address) == "welcome"
 
 
 def expire_strangers(session: WriteSession, *, before: int) -> tuple[int, int]:

@@ -9,11 +9,11 @@ import pytest
 from sqlalchemy import func, select
 
 from audit.form import STRANGERS_EXPIRED
+from gateway.ingest.devices import devices_of
 from gateway.loggers import strangers
-from gateway.loggers.keeping import submitter
+from gateway.loggers.keeping import Keeper
 from gateway.loggers.strangers import Visit, expire_strangers, note_strangers, strangers_of, take_in_registered
 from gateway.store import tables
-from schemas.devices import Device, DeviceFactor
 from schemas.hj212 import encode_packet
 from schemas.times import DAY, now_millis, to_millis
 from tests.gateway.commands import refused, taipu, taipu_json
@@ -117,13 +117,10 @@ def test_what_the_registration_would_not_have_let_in_is_not_taken_in(wujiang: No
         visit(2, pw="s3cret"),
         Visit(MN, "10.0.0.1", NOON, SEALED),
     )
-    device = Device(
-        mn=MN, site="320509-SW-0003", profile="hj212-2017", minute="PT1M", password="s3cret", networks=("10.0.0.0/8",),
-        factors={"w20004": DeviceFactor("w20004", "mg/L")},
-    )  # fmt: skip
     register(wujiang, more="password: s3cret, networks: [10.0.0.0/8]")
-    gateway = wujiang.gateway
-    assert take_in_registered(gateway, submitter(gateway.party), {MN: device}, now=NOON) == 1
+    with wujiang.gateway.database.read() as session:
+        devices = devices_of(session)
+    assert take_in_registered(wujiang.gateway.database, devices, Keeper(wujiang.gateway).submit) == 1
     assert [at for at, _, _ in stored(wujiang)] == [to_millis("2026-11-20T10:02:00+08:00")]
     assert listed(wujiang) == {}
 
