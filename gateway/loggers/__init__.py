@@ -4,7 +4,8 @@
     admission    whether a packet may be taken, from its MN, its PW and where it came from
     intake       packets of all connections, gathered into one submission a commit
     strangers    devices that nobody registered: listed, their packets kept within bounds
-    requests     asking a logger for its history, step by step as the standard has it
+    requests     a request to a logger for its history: the row, and its steps as the standard has them
+    asking       which connection speaks for which device, and what it is asked
     listener     all of these put together, beside the service or alone
     figures      what the listener counts, written down for whoever asks
 

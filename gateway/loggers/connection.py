@@ -182,7 +182,7 @@ class Connection(asyncio.Protocol):
         if verdict == "welcome":
             self._faults = 0
             self.trusted = True
-            self._listener.claim(self, message)
+            self._listener.asking.claim(self, message)
             self._put(Arrival(found.packet, message, message.mn, self.address, now_millis(), stranger=False))
         elif verdict == "stranger":
             self._listener.refuse(verdict)
@@ -215,7 +215,7 @@ class Connection(asyncio.Protocol):
         if kept and arrival.message is not None:
             self._answer(arrival.message, QN_RETURN["stranger"] if arrival.stranger else None)
             if not arrival.stranger:
-                self._listener.committed(arrival.message)
+                self._listener.asking.committed(arrival.message)
         if not self._pending:
             self.steer()
 

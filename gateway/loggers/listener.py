@@ -15,7 +15,6 @@ from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
@@ -27,27 +26,17 @@ from audit.form import STRANGERS_EXPIRED
 from audit.log import append
 from gateway.ingest.devices import devices_of
 from gateway.loggers.admission import is_within
+from gateway.loggers.asking import Asking
 from gateway.loggers.connection import PATIENCE, Connection, Patience
 from gateway.loggers.figures import CONNECTIONS, Figures
 from gateway.loggers.intake import Intake
 from gateway.loggers.keeping import Broken, Keeper, UnavailableError
-from gateway.loggers.requests import (
-    ENDED,
-    OVERTIME,
-    Asked,
-    HistoryRequest,
-    Overtime,
-    begin_request,
-    put_back,
-    waiting_requests,
-    write_progress,
-)
+from gateway.loggers.requests import OVERTIME, Overtime, put_back
 from gateway.loggers.strangers import expire_strangers, take_in_registered
 from gateway.service import Gateway
 from gateway.settings import Address
 from schemas.devices import Device
-from schemas.hj212 import Message, request_history, request_number
-from schemas.times import BEIJING, DAY, now_millis, utc_text
+from schemas.times import DAY, now_millis, utc_text
 
 LOOK = 1.0  # seconds between looks at the database, and at who is silent
 DRAIN = 10.0  # seconds a stop waits for what was read to be committed and answered
@@ -55,8 +44,6 @@ _CLOSE = 2.0  # seconds a stop waits for answers to be taken
 _EVIDENCE = 20  # broken packets of one look that are kept; as many as `keep_evidence` keeps in all
 _FIGURES = 5.0  # seconds between two writings of figures
 _EXPIRY = 600.0  # seconds between two looks for what has expired
-_EXCHANGE = "91"  # the system code of what is about the exchange itself
-_DEFAULT_PW = "123456"  # the one of every example in HJ 212, for devices registered without
 
 T = TypeVar("T")
 
@@ -75,21 +62,15 @@ class Listener:
         self._opened = opened
         self._tls = tls
         self._patience = patience
-        self._overtime = overtime
         self._look = look
         self._keeper = Keeper(gateway)
         self._commits = ThreadPoolExecutor(1, "loggers-commit")
         self._looks = ThreadPoolExecutor(1, "loggers-look")
         self._connections: set[Connection] = set()
         self._addresses: Counter[str] = Counter()
-        self._speakers: dict[str, Connection] = {}  # by MN: the connection that spoke for it last
-        self._last: dict[str, Message] = {}  # by MN: its last message, for its system code and edition
-        self._asked: dict[str, Asked] = {}  # by MN: its request under way
-        self._put_back: set[str] = set()  # devices that came anew, or went while they were asked
         self._empty = asyncio.Event()
         self._empty.set()
         self._broken: deque[Broken] = deque(maxlen=_EVIDENCE)
-        self._qn = ""
         self._due: dict[str, float] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._server: asyncio.Server | None = None
@@ -97,6 +78,7 @@ class Listener:
         self.figures = Figures(self.address)
         self.devices: dict[str, Device] = {}
         self.clock: Callable[[], float] = time.monotonic  # which event loops go by, too
+        self.asking = Asking(gateway.database, self.devices, self.clock, overtime)
         self.intake = Intake(self._keeper.keep, self._commits, self._settings, self.figures, turned=self._steer_all)
 
     async def start(self) -> None:
@@ -168,40 +150,7 @@ class Listener:
         self.figures.counts[CONNECTIONS] = len(self._connections)
         if not self._connections:
             self._empty.set()
-        for mn in connection.mns:
-            if self._speakers.get(mn) is connection:
-                del self._speakers[mn]
-        for mn, asked in list(self._asked.items()):
-            if asked.to is connection and asked.state not in ENDED:
-                del self._asked[mn]
-                self._put_back.add(mn)
-
-    def claim(self, connection: Connection, message: Message) -> None:
-        """A good packet of a registered device came: its newest connection speaks for it from now on.
-
-        The other one may be a second line of the same logger, or what is left of one that broke: it is closed when it
-        stays silent, and speaks again when it does not.
-        """
-        mn = message.mn
-        if message.st and message.st != _EXCHANGE:
-            self._last[mn] = message
-        before = self._speakers.get(mn)
-        if before is connection:
-            return
-        self._speakers[mn] = connection
-        connection.mns.add(mn)
-        connection.superseded = False
-        if mn not in self._asked:
-            self._put_back.add(mn)  # what another process left under way
-        if before is not None:
-            before.mns.discard(mn)
-            before.superseded = not before.mns
-
-    def committed(self, message: Message) -> None:
-        """A packet of a registered device is in the database."""
-        asked = self._asked.get(message.mn)
-        if asked is not None:
-            asked.hear(message, self.clock())
+        self.asking.lost(connection)
 
     def refuse(self, reason: str) -> None:
         """Something was not taken; the first of a reason is said, all are counted."""
@@ -237,77 +186,16 @@ class Listener:
         now = self.clock()
         for connection in list(self._connections):
             connection.expire(now, self._settings.idle, self._patience)
-        for mn, asked in self._asked.items():
-            if asked.check(now, self._overtime) and mn in self._speakers:
-                asked.to = self._speakers[mn]
-                asked.to.send(asked.message)
+        self.asking.repeat()
         devices = await self._in_thread(self._read_devices)
         self.devices.clear()
         self.devices.update(devices)
-        await self._follow_requests()
+        await self.asking.follow(self._in_thread)
         await self._in_thread(self._tidy)
 
     def _read_devices(self) -> dict[str, Device]:
         with self._gateway.database.read() as session:
             return devices_of(session)
-
-    async def _follow_requests(self) -> None:
-        """Write down how requests go, take up new ones, and send those."""
-        moved = {asked.request.id: asked for asked in self._asked.values() if asked.changed}
-        for asked in moved.values():
-            asked.changed = False
-        back, self._put_back = self._put_back, set()
-        free = self._speakers.keys() & self._last.keys() - self._asked.keys()
-        try:
-            begun = await self._in_thread(partial(self._write_requests, moved, back, free))
-        except Exception:
-            self._put_back |= back
-            for asked in moved.values():
-                asked.changed = True
-            raise
-        for asked in moved.values():
-            if asked.state in ENDED and not asked.changed:
-                log.info("loggers.request-ended", mn=asked.request.mn, state=asked.state, packets=asked.packets)
-                del self._asked[asked.request.mn]
-        for asked in begun:
-            self._send(asked)
-
-    def _write_requests(self, moved: dict[int, Asked], back: set[str], free: set[str]) -> list[Asked]:
-        """In one transaction; the requests that are to be sent, to devices that are `free`."""
-        now = now_millis()
-        with self._gateway.database.read() as session:
-            waiting = bool(waiting_requests(session, free))
-        if not (moved or back or waiting):
-            return []
-        with self._gateway.database.write() as session:
-            write_progress(session, moved, now=now)
-            put_back(session, back, now=now)
-            made = [self._make(request) for request in waiting_requests(session, free)]
-            return [one for one in made if begin_request(session, one.request.id, one.qn, now=now)]
-
-    def _make(self, request: HistoryRequest) -> Asked:
-        """The request as a message, in the system code and edition that the device itself uses."""
-        last, device = self._last[request.mn], self.devices[request.mn]
-        now = datetime.now(BEIJING)
-        self._qn = request_number(now, after=self._qn)
-        version = last.version if last.version in (0, 1, 2) else 1
-        message = request_history(
-            request.mn, last.st, device.password or last.pw or _DEFAULT_PW, request.command,
-            _beijing(request.begin), _beijing(request.end), qn=self._qn, version=version,
-        )  # fmt: skip
-        return Asked(request, message, self._qn, self.clock(), self.clock())
-
-    def _send(self, asked: Asked) -> None:
-        mn = asked.request.mn
-        speaker = self._speakers.get(mn)
-        if speaker is None or not speaker.send(asked.message):
-            self._put_back.add(mn)
-            return
-        asked.to = speaker
-        asked.sent = asked.heard = self.clock()
-        self._asked[mn] = asked
-        self._put_back.discard(mn)
-        log.info("loggers.request-sent", mn=mn, command=asked.request.command)
 
     def _tidy(self) -> None:
         """What need not be done at every look, and what broken packets there were."""
@@ -358,7 +246,3 @@ class Listener:
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._looks, work)
-
-
-def _beijing(millis: int) -> datetime:
-    return datetime.fromtimestamp(millis / 1000, BEIJING)

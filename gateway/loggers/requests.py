@@ -121,13 +121,14 @@ def begin_request(session: WriteSession, number: int, qn: str, *, now: int) -> b
 
 def put_back(session: WriteSession, mns: Collection[str] | None, *, now: int) -> None:
     """Requests to these devices (None: to all) that were under way wait again; some have been begun too often."""
-    here = [_request.c.state.in_(_UNDER_WAY)]
-    if mns is not None:
-        here.append(_request.c.mn.in_(list(mns)))
-    often = "the logger's connection ended each time it was asked"
-    ends = update(_request).where(*here, _request.c.tries >= MAX_TRIES)
-    session.execute(ends.values(state="timed-out", detail=often, changed=now))
-    session.execute(update(_request).where(*here).values(state="waiting", changed=now))
+    under_way = select(_request.c.id, _request.c.mn, _request.c.tries).where(_request.c.state.in_(_UNDER_WAY))
+    for row in session.execute(under_way).all():
+        if mns is not None and row.mn not in mns:
+            continue
+        values: dict[str, Any] = {"state": "waiting", "changed": now}
+        if row.tries >= MAX_TRIES:
+            values |= {"state": "timed-out", "detail": "the logger's connection ended each time it was asked"}
+        session.execute(update(_request).where(_request.c.id == row.id).values(values))
 
 
 def write_progress(session: WriteSession, asked: Mapping[int, Asked], *, now: int) -> None:

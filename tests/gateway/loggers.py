@@ -192,6 +192,21 @@ class Logger:
             self._heard.append(parse_message(found))
 
 
+class PoisonedDoor:
+    """The gateway's door, but one value makes it fail in a way that nobody foresaw."""
+
+    def __init__(self, door: Any, value: str) -> None:
+        self._door, self._value = door, value
+
+    def prepare(self, provider: str, parcel: Any) -> Any:
+        if any(getattr(item.record, "value", "") == self._value for item in parcel.items):
+            raise ZeroDivisionError
+        return self._door.prepare(provider, parcel)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._door, name)
+
+
 def says(heard: Message) -> tuple[str, str]:
     """A host's answer in short: its command, and the code it carries."""
     return heard.cn, heard.fields.get("QnRtn", heard.fields.get("ExeRtn", ""))

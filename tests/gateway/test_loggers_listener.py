@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
 
 import pytest
 from sqlalchemy import select, text
@@ -23,6 +22,7 @@ from tests.gateway.hands import entries, publish, records_in, rows_of, stored
 from tests.gateway.loggers import (
     MN,
     Logger,
+    PoisonedDoor,
     Running,
     eventually,
     heartbeat,
@@ -272,21 +272,6 @@ def test_a_read_only_gateway_takes_nothing_in(wujiang: Node, running: Running, l
     logger.send(packet())
     assert logger.hears_nothing()
     assert stored(wujiang) == []
-
-
-class PoisonedDoor:
-    """The gateway's door, but one value makes it fail in a way that nobody foresaw."""
-
-    def __init__(self, door: Any, value: str) -> None:
-        self._door, self._value = door, value
-
-    def prepare(self, provider: str, parcel: Any) -> Any:
-        if any(getattr(item.record, "value", "") == self._value for item in parcel.items):
-            raise ZeroDivisionError
-        return self._door.prepare(provider, parcel)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._door, name)
 
 
 def test_a_packet_that_cannot_be_stored_is_set_aside_and_takes_nobody_along(

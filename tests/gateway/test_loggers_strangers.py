@@ -18,7 +18,18 @@ from schemas.hj212 import encode_packet
 from schemas.times import DAY, now_millis, to_millis
 from tests.gateway.commands import refused, taipu, taipu_json
 from tests.gateway.hands import entries, publish, records_in, rows_of, stored
-from tests.gateway.loggers import MN, Logger, Running, eventually, listening, message, packet, register, says
+from tests.gateway.loggers import (
+    MN,
+    Logger,
+    PoisonedDoor,
+    Running,
+    eventually,
+    listening,
+    message,
+    packet,
+    register,
+    says,
+)
 from tests.world import Node
 
 KEY = "30" * 16
@@ -133,6 +144,16 @@ def test_many_packets_are_taken_in_submission_by_submission(wujiang: Node, monke
         eventually(lambda: listed(wujiang) == {})
     assert len(stored(wujiang)) == 20
     assert rows_of(wujiang)["submission"] == 1 + 3
+
+
+def test_a_kept_packet_that_cannot_be_stored_is_set_aside_and_takes_nobody_along(wujiang: Node) -> None:
+    wujiang.gateway.door = PoisonedDoor(wujiang.gateway.door, "6.66")  # type: ignore[assignment]
+    note(wujiang, visit(0), visit(1, value="6.66"), visit(2))
+    register(wujiang)
+    with listening(wujiang):
+        eventually(lambda: listed(wujiang) == {})
+    assert len(stored(wujiang)) == 2
+    assert rows_of(wujiang)["evidence"] == 1
 
 
 def test_of_one_device_the_newest_packets_are_kept(wujiang: Node, monkeypatch: pytest.MonkeyPatch) -> None:
