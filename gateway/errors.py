@@ -6,6 +6,7 @@
     ├── ConflictError         the request does not fit the state: a gap, a fork, a key used for other content
     ├── CursorError           a page's cursor is malformed, or beyond the head
     ├── RequestError          the request itself is malformed
+    ├── GovernanceError       a version of a governed table cannot be proposed or decided so
     └── ReadOnlyError         this gateway may not write now
         └── RolledBackError   its database is behind what it has already given out
 
@@ -18,6 +19,7 @@ from __future__ import annotations
 from audit.errors import EntryError, HeadConflictError, LogError, ProofError, ReceiptError, TileError
 from partners.document import PartyDocumentError, PartyError
 from partners.errors import AuthenticationError, ClientInactiveError, PartnerError, RegistrationError, ScopeError
+from schemas.calendar import CalendarError
 from schemas.errors import (
     BatchError,
     LimitError,
@@ -27,6 +29,7 @@ from schemas.errors import (
     SharingError,
     SignatureError,
 )
+from schemas.tables import TableError
 
 
 class AccessDeniedError(SharingError):
@@ -59,6 +62,16 @@ class RequestError(SharingError):
     code = "request.malformed"
 
 
+class GovernanceError(SharingError):
+    """A version of a governed table cannot be proposed or decided like this; nothing has changed.
+
+    `table.version-unknown`, `table.decided` (already), `table.own-proposal`, `table.changed` (not what was shown),
+    `table.person-invalid`, `table.note-invalid`.
+    """
+
+    code = "table.undecidable"
+
+
 class ReadOnlyError(SharingError):
     """This gateway may not write now; what it holds can still be read."""
 
@@ -85,6 +98,9 @@ STATUS: dict[type[SharingError], int] = {
     RecordError: 422,
     PacketError: 422,
     PlanError: 422,
+    TableError: 422,
+    CalendarError: 422,
+    GovernanceError: 409,
     BatchError: 400,
     SignatureError: 400,
     ReceiptError: 400,

@@ -31,8 +31,10 @@ from partners.oauth.keys import load_signing_key, public_jwks
 from partners.oauth.metadata import JWKS_PATH, TOKEN_PATH
 from partners.oauth.store import add_client
 from partners.plans import add_plan
-from schemas.devices import Device, parse_devices
+from schemas.devices import Device, DeviceError, parse_devices
 from schemas.districts import find_district
+from schemas.factors import Factors
+from schemas.mappings import MeaningError, check_meaning
 from schemas.plan import Plan
 from schemas.times import utc_text
 
@@ -142,12 +144,27 @@ def bring_devices(gateway: Gateway, document: bytes, *, now: int) -> list[Device
         DeviceError, LimitError: the document is not valid; nothing has changed.
     """
     devices = list(parse_devices(document).values())
+    _check_codes(devices, gateway.governed.at(now)[Factors])
     with gateway.database.write() as session:
         register_devices(session, devices, now=now)
         detail = {"devices": [device.mn for device in devices[:_NAMED]], "count": len(devices)}
         append(session, make_entry(DEVICES_REGISTERED, at=utc_text(now), party=gateway.party, detail=detail))
     gateway.signals.arrived.send()
     return devices
+
+
+def _check_codes(devices: list[Device], factors: Factors) -> None:
+    """That no code says by its name that it is another factor than the one it is registered as, antimony above all."""
+    faults: list[tuple[str, str]] = []
+    for index, device in enumerate(devices):
+        for code, known in device.factors.items():
+            try:
+                check_meaning(code, known.factor, factors)
+            except MeaningError as error:
+                faults.append((f"/devices/{index}/factors/{code}", error.detail))
+    if faults:
+        detail = "; ".join(f"{pointer}: {text}" for pointer, text in faults)
+        raise DeviceError(detail, code="device.contradicts", pointers=[pointer for pointer, _ in faults])
 
 
 def bring_plan(gateway: Gateway, document: bytes, *, now: int) -> Plan:

@@ -11,6 +11,7 @@ from audit.note import NoteSigner
 from audit.sequencer import Sequencer
 from gateway.cursors import Cursors
 from gateway.db import Database
+from gateway.governance import Governance, Governed
 from gateway.home import Home
 from gateway.ingest.door import Door, Tally
 from gateway.publish import Publisher
@@ -26,6 +27,7 @@ from partners.oauth.server import TokenEndpoint
 from partners.oauth.store import load_client
 from partners.tables import assertion_seen, proof_seen
 from schemas.errors import SharingError
+from schemas.tables import Tables
 from schemas.times import now_millis
 
 
@@ -44,6 +46,8 @@ class Gateway:
         self.read_only: SharingError | None = None  # why nothing may be signed or published, if so
         self.interning = Interning(self.database)
         self.sites = Sites()
+        self.governed = Governed(self.database)
+        self.governance = Governance(home, self.database, self.governed)
         self.door = Door(self.party, self.interning, self.sites)
         self.publisher = Publisher(self.party, self.database, self.heads, keys.manifest, self.interning, self.sites)
         self.log_signer = NoteSigner(settings.log_origin, keys.log.private)
@@ -59,6 +63,11 @@ class Gateway:
         )
         self.heads_watch = HeadsWatch(self.heads)
         self.sequencer = Sequencer(self.database.write, self.heads, self.log_signer, settings.log_origin)
+
+    @property
+    def tables(self) -> Tables:
+        """The tables that decide at this moment."""
+        return self.governed.at(now_millis())
 
     def settle(self, provider: str, tally: Tally) -> None:
         """After the commit of what a parcel brought: forget what is out of date, and wake whom it concerns."""

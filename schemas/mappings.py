@@ -57,7 +57,7 @@ class Meaning:
 
 
 class Codes:
-    """The codes of one party. Most records of a party speak the shared codes: asking for one of those costs a look."""
+    """The codes of one party that some row speaks of: `words`, to ask about a code before a record is looked into."""
 
     def __init__(self, reference: str, rows: list[Meaning]) -> None:
         self.reference = reference
@@ -65,17 +65,18 @@ class Codes:
         # A row of the party itself is put in last, over the one that holds for everybody.
         for row in sorted(rows, key=lambda row: row.party):
             self._rows.setdefault(row.code, {})[row.system] = row
+        self.words = frozenset(self._rows)
 
-    def find(self, code: str, profile: str) -> Meaning | None:
-        """The row that decides about `code` in a record with this `profile`; None: the code stands as it is.
+    def find(self, code: str, *, hj212: bool) -> Meaning | None:
+        """The row that decides about `code`; None: the code stands as it is.
 
-        The codes of HJ/T 212-2005 mean something only in what an HJ 212 device sent: `02` in a laboratory's sheet may
-        be anything, and only that party's own row can say what.
+        The codes of HJ/T 212-2005 mean something only in what an HJ 212 device sent (`hj212`): `02` in a laboratory's
+        sheet may be anything, and only that party's own row can say what.
         """
         rows = self._rows.get(code)
         if rows is None:
             return None
-        return rows.get("own") or (rows.get("hj212-2005") if profile.startswith("hj212-") else None)
+        return rows.get("own") or (rows.get("hj212-2005") if hj212 else None)
 
 
 class Mappings:
@@ -125,8 +126,8 @@ def check_meaning(name: str, code: str, factors: Factors) -> None:
     """That what somebody calls `name` may lead to the factor `code`.
 
     Raises:
-        MeaningError: the name is antimony and the factor is not, or the name is another factor's Chinese or English
-            name. Names that the table itself doubts refuse nothing.
+        MeaningError: the name is antimony and the factor is not, or the name is the Chinese or English name of another
+            factor of the same medium. Names that the table itself doubts refuse nothing.
     """
     target = factors.by_code.get(code)
     called = f"{code} ({target.name_zh}, {target.name_en})" if target else code
@@ -135,7 +136,9 @@ def check_meaning(name: str, code: str, factors: Factors) -> None:
             f"{name[:40]!r} is antimony, and {called} is not: antimony is w20004 in water, a20004 in air. "
             "Public dictionaries that say w20141 (arsenic) or w21025 (free chlorine) are wrong"
         )
-    others = _codes_named(factors).get(_plain(name), ())
+    named = _codes_named(factors).get(_plain(name), ())
+    # 砷 is a factor of air, and 总砷 what a laboratory means by it in water.
+    others = [other for other in named if target is None or factors.by_code[other].medium == target.medium]
     if others and code not in others:
         raise MeaningError(f"{name[:40]!r} is {' or '.join(others)} by {factors.reference}, not {called}")
 

@@ -1,8 +1,9 @@
 """Units of measurement: UCUM codes, how sheets spell them, and exact conversion between them.
 
 A governed table (`units`; `data/units.csv` is the version that ships): a code, its dimension, and how many of the
-dimension's base unit it is, as an exact decimal. mg/L and µg/L never meet silently: two values are compared only after `convert`, which multiplies by an exact
-decimal factor or refuses. In 2014 the difference between them stopped an industry for days.
+dimension's base unit it is, as an exact decimal. mg/L and µg/L never meet silently: two values are compared only after
+`convert`, which multiplies by an exact decimal factor or refuses. In 2014 the difference between them stopped an
+industry for days.
 
 Letter case is kept, since in UCUM it carries meaning (`mPa`, `MPa`): `MG/L` is held until a person maps it.
 """
@@ -137,11 +138,11 @@ def _unit(row: Row) -> tuple[Unit, list[str]]:
 
 def _spellings(name: str, rows: list[tuple[Unit, list[str]]]) -> Mapping[str, Unit]:
     """Every code and, in plain form, every code and alias."""
-    by_spelling: dict[str, Unit] = {}
+    by_spelling = {one.code: one for one, _ in rows}
     faults: list[tuple[int, str]] = []
     for number, (one, aliases) in enumerate(rows, FIRST_ROW):
-        faults += [(number, f"{one.code} stands twice")] if one.code in by_spelling else []
-        by_spelling[one.code] = one
+        if by_spelling[one.code] is not one:
+            faults.append((number, f"{one.code} stands twice"))
         faults += [
             (number, f"{alias!r} stands for two units")
             for alias in (one.code, *aliases)

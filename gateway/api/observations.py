@@ -22,7 +22,6 @@ from partners.grants import Extent, ReadRecords
 from partners.plans import Plans, plans_in_force
 from schemas.plan import Dataset
 from schemas.records import Mark
-from schemas.tables import shipped_tables
 from schemas.times import now_millis, to_millis
 from schemas.validity import judge
 
@@ -77,13 +76,13 @@ def _lines(gateway: Gateway, session: ReadSession, rows: list[Row], visible: Vis
     """Each record as a line, with what is derived of it: whether it may be judged, and why not."""
     series = gateway.interning.series(session, {row.series_id for row in rows})
     states = gateway.interning.states(session, {row.state_id for row in rows})
-    marks = _marks(session, set(series.values()))
+    marks, tables = _marks(session, set(series.values())), gateway.tables
     lines = []
     for row in rows:
         key, state = series[row.series_id], states[row.state_id]
         line = project(record_of(row, key, state), visible.hide, extra_of(row).more)
         here = marks.get((key.provider, key.site), ())
-        validity = judge(state.profile, state.flag, key.factor, key.period, row.at, here, shipped_tables())
+        validity = judge(state.profile, state.flag, key.factor, key.period, row.at, here, tables)
         derived = {"valid": validity.valid} if validity.valid else {"valid": False, "invalid_by": validity.why}
         lines.append(provided(key.provider, line, derived, visible.hide))
     return lines

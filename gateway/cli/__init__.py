@@ -11,7 +11,22 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli import audit, batch, client, demo, device, doctor, hj212, limits, partner, plan, send, setup, sync
+from gateway.cli import (
+    audit,
+    batch,
+    client,
+    demo,
+    device,
+    doctor,
+    hj212,
+    limits,
+    partner,
+    plan,
+    send,
+    setup,
+    sync,
+    table,
+)
 from gateway.cli.exits import EXIT_CODES
 from gateway.cli.terminal import Commands, say
 
@@ -54,6 +69,7 @@ for name, group in {
     "partner": partner.app,
     "client": client.app,
     "device": device.app,
+    "table": table.app,
     "sync": sync.sync_app,
     "feed": sync.feed_app,
     "held": sync.held_app,

@@ -15,7 +15,6 @@ from gateway.limits import Answer, explain_at
 from schemas.limits import Considered, Explanation, Limit, Sentence, described
 from schemas.limits.sentences import CONFIDENCES, RULES, said
 from schemas.periods import PERIODS
-from schemas.tables import shipped_tables
 from schemas.times import to_millis
 
 app = typer.Typer(help="Limits and reference values, with their sources.", no_args_is_help=True)
@@ -40,7 +39,7 @@ def explain(
         raise typer.BadParameter(f"{period[:20]!r} is not an averaging period", param_hint="--period")
     at = to_millis(f"{date:%Y-%m-%d}T00:00:00+08:00")
     with opened(home) as gateway, gateway.database.read() as session:
-        answer = explain_at(session, provider or gateway.party, site, factor, at, period, shipped_tables())
+        answer = explain_at(session, provider or gateway.party, site, factor, at, period, gateway.tables)
     if as_json:
         say_json(_members(answer, provider or gateway.party, f"{date:%Y-%m-%d}"))
         return

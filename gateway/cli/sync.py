@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 from gateway.cli.at_home import HomeOption, JsonOption, opened
-from gateway.cli.terminal import say, say_json, say_table
+from gateway.cli.terminal import say, say_json, say_table, tell
 from gateway.ingest.release import held_counts
 from gateway.store.feeds import FeedHead, all_heads
 from gateway.sync.status import PartnerStatus, SyncStatus, read_status
@@ -72,6 +72,9 @@ def list_held(home: HomeOption = Path(), *, as_json: JsonOption = False) -> None
         say_json([dict(zip(names, row, strict=True)) for row in rows])
     else:
         say_table(("PROVIDER", "WAITS FOR", "NAME", "COUNT", "SINCE"), rows)
+        if any(row[0] == gateway.party and row[1] == "factor" for row in rows):
+            tell("Codes of ours wait for somebody to say what they mean: add rows to `taipu table show mappings`,")
+            tell("`taipu table propose mappings FILE --by PERSON`, and have somebody else approve them.")
 
 
 def _partner_row(status: PartnerStatus) -> tuple[object, ...]:

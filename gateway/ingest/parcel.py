@@ -1,7 +1,8 @@
 """From bytes to a parcel: the records that can be understood, and what is wrong with the rest, place by place.
 
 One bad line costs that line. What is understood in form but names something unknown (a factor, a unit, a device) is
-held with its own bytes, so that it can come through this same door again when that is known.
+held with its own bytes, so that it can come through this same door again when that is known. A code that this party
+has a mapping for is translated here, before anything is judged, and the report says by which version.
 """
 
 from __future__ import annotations
@@ -11,9 +12,12 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from gateway.ingest.terms import Terms
 from schemas.devices import Device
 from schemas.errors import LimitError, PacketError, RecordError, SharingError, UnresolvedError
+from schemas.factors import Factors
 from schemas.hj212 import NOTED, Damage, Message, parse_message, split_packets, to_observations
+from schemas.mappings import Meaning
 from schemas.records import Observation, Record, check_record, decode_line, decode_open_line
 from schemas.times import beijing_text
 
@@ -76,6 +80,7 @@ class Parcel:
     items: list[Item] = field(default_factory=list)
     waiting: list[Waiting] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    mapped: set[str] = field(default_factory=set)  # codes whose translation the report has told
 
     def refuse(self, place: str, error: SharingError, content: bytes) -> None:
         text = content[:_SHOWN].decode("utf-8", "replace")
@@ -86,9 +91,18 @@ class Parcel:
         text = waiting.content[:_SHOWN].decode("utf-8", "replace")
         self.problems.append(Problem(waiting.place, "held", code, detail, (), text))
 
+    def tell(self, place: str, code: str, meaning: Meaning, reference: str) -> None:
+        """Once for each code: what it was taken to mean, and by which version of the mappings."""
+        if code not in self.mapped:
+            self.mapped.add(code)
+            detail = f"{code} is {meaning.factor} ({meaning.name}) by {reference}, here and wherever it stands in this"
+            self.problems.append(Problem(place, "noted", "record.factor-mapped", detail, ("/factor",)))
 
-def unpack(media_type: str, content: bytes, devices: Mapping[str, Device], *, received: Sequence[int] = ()) -> Parcel:
-    """The parcel in `content`, of one of `MEDIA_TYPES`.
+
+def unpack(
+    media_type: str, content: bytes, devices: Mapping[str, Device], terms: Terms, *, received: Sequence[int] = ()
+) -> Parcel:
+    """The parcel in `content`, of one of `MEDIA_TYPES`, read in these terms.
 
     A logger cannot say when its packet arrived, so `received` does, in ms UTC: one instant for each packet in turn, the
     last one for all that follow. Records say it themselves.
@@ -102,20 +116,23 @@ def unpack(media_type: str, content: bytes, devices: Mapping[str, Device], *, re
         raise _empty()
     match media_type:
         case "application/x-ndjson":
-            return unpack_lines(content.split(b"\n"))
+            return unpack_lines(content.split(b"\n"), terms)
         case "application/json":
-            return unpack_lines(_array(content), word="element")
+            return unpack_lines(_array(content), terms, word="element")
         case "text/vnd.hj212":
-            return _unpack_packets(content, devices, [beijing_text(at) for at in received])
+            return _unpack_packets(content, devices, terms, [beijing_text(at) for at in received])
     raise RecordError(f"records come as {', '.join(MEDIA_TYPES)}", code="submission.media-type")
 
 
-def unpack_lines(lines: Iterable[bytes], *, word: str = "line", first: int = 1, later: bool = False) -> Parcel:
+def unpack_lines(
+    lines: Iterable[bytes], terms: Terms, *, word: str = "line", first: int = 1, later: bool = False
+) -> Parcel:
     """One record a line, the first numbered `first`; empty ones are passed over but counted: places are true.
 
     `later`: the lines are of a later minor version of the schema, whose new members are set aside and kept.
     """
     parcel = Parcel()
+    tables, words = terms.tables, terms.codes.words if terms.codes else frozenset()
     for number, raw in enumerate(lines, first):
         line = raw.strip(b" \r\t")
         if not line:
@@ -129,7 +146,9 @@ def unpack_lines(lines: Iterable[bytes], *, word: str = "line", first: int = 1, 
                 record, more = decode_open_line(line)
             else:
                 record = decode_line(line)
-            check_record(record)
+            if type(record) is Observation and record.factor in words:
+                record = _translated(parcel, place, record, terms)
+            check_record(record, tables)
         except UnresolvedError as error:
             parcel.hold(Waiting(place, line, NDJSON, error.waits_for, error.name), error.code, error.detail)
         except SharingError as error:
@@ -139,7 +158,15 @@ def unpack_lines(lines: Iterable[bytes], *, word: str = "line", first: int = 1, 
     return parcel
 
 
-def _unpack_packets(content: bytes, devices: Mapping[str, Device], received: Sequence[str]) -> Parcel:
+def _translated(parcel: Parcel, place: str, record: Observation, terms: Terms) -> Observation:
+    """The record under the factor that its code means."""
+    translated, meaning = terms.translated(record)
+    if meaning is not None and terms.codes is not None:
+        parcel.tell(place, record.factor, meaning, terms.codes.reference)
+    return translated
+
+
+def _unpack_packets(content: bytes, devices: Mapping[str, Device], terms: Terms, received: Sequence[str]) -> Parcel:
     """One HJ 212 packet after another, however they follow on each other. A broken packet costs that packet."""
     parcel = Parcel()
     for found in split_packets(content, devices):
@@ -157,10 +184,12 @@ def _unpack_packets(content: bytes, devices: Mapping[str, Device], received: Seq
             place = _packet_place(found.number, finding.factor, finding.attribute)
             verdict = "noted" if finding.code in NOTED else "refused"
             parcel.problems.append(Problem(place, verdict, finding.code, finding.text))
+        if device is not None:
+            records = _in_our_codes(parcel, records, message, device, terms)
         if received:
             instant = received[min(found.number, len(received)) - 1]
             records = [msgspec.structs.replace(record, received=instant) for record in records]
-        _add_packet(parcel, found.packet, message, device, records)
+        _add_packet(parcel, found.packet, message, device, records, terms)
         if len(parcel.items) > MAX_LINES:
             raise LimitError(f"a submission holds at most {MAX_LINES} records", code="submission.too-many")
     return parcel
@@ -176,8 +205,9 @@ def _add_damage(parcel: Parcel, found: Damage, content: bytes, devices: Mapping[
 
 
 def _add_packet(
-    parcel: Parcel, packet: bytes, message: Message, device: Device | None, records: Iterable[Observation]
-) -> None:
+    parcel: Parcel, packet: bytes, message: Message, device: Device | None, records: Iterable[Observation],
+    terms: Terms,
+) -> None:  # fmt: skip
     """The values that are understood; the packet itself once for each thing that its registration does not say."""
     unknown: dict[str, str] = {}
     for record in records:
@@ -186,7 +216,7 @@ def _add_packet(
             unknown.setdefault(message.mn if device is None else f"{message.mn}/{record.factor}", place)
             continue
         try:
-            check_record(record)
+            check_record(record, terms.tables)
         except UnresolvedError as error:
             parcel.hold(Waiting(place, packet, HJ212, error.waits_for, error.name), error.code, error.detail)
         except SharingError as error:
@@ -196,6 +226,30 @@ def _add_packet(
     for name, place in unknown.items():
         detail = f"no registration gives unit and site for {name}; the packet waits for one"
         parcel.hold(Waiting(place, packet, HJ212, "device", name), "record.device-unknown", detail)
+
+
+def _in_our_codes(
+    parcel: Parcel, records: Iterable[Observation], message: Message, device: Device, terms: Terms
+) -> list[Observation]:
+    """A registered device's values under the factors that its codes mean. Its own registration goes first."""
+    registered = {known.factor for code, known in device.factors.items() if known.factor != code}
+    found: list[Observation] = []
+    taken: dict[str, str] = {}
+    for record in records:
+        place = _packet_place(message.number, record.factor, record.stat)
+        settled = record.factor in registered and terms.tables[Factors].known(record.factor)
+        translated, meaning = (record, None) if settled else terms.translated(record, packet=True)
+        if translated.unit is None:
+            found.append(record)  # it waits for its unit under the code that the device writes
+            continue
+        if taken.setdefault(translated.factor, record.factor) != record.factor:
+            detail = f"`{taken[translated.factor]}` is {translated.factor} already"
+            parcel.problems.append(Problem(place, "refused", "packet.factor-repeated", detail))
+            continue
+        if meaning is not None and terms.codes is not None:
+            parcel.tell(place, record.factor, meaning, terms.codes.reference)
+        found.append(translated)
+    return found
 
 
 def _packet_place(number: int, factor: str, attribute: str) -> str:

@@ -26,6 +26,7 @@ from gateway.errors import ConflictError, NotFoundError
 from gateway.ingest.devices import devices_of
 from gateway.ingest.door import Prepared, Tally
 from gateway.ingest.parcel import HJ212, Problem, unpack
+from gateway.ingest.terms import Terms
 from gateway.receipts import give_submission_receipt
 from gateway.service import Gateway
 from gateway.store import tables
@@ -87,7 +88,9 @@ def submit(
     if known is not None:
         return Submitted(known, fresh=False)
     # Reading and numbering need no transaction, so nobody waits for them.
-    prepared = gateway.door.prepare(gateway.party, unpack(media_type, content, devices, received=received or (now,)))
+    terms = Terms.at_home(gateway.governed.at(now), gateway.party)
+    parcel = unpack(media_type, content, devices, terms, received=received or (now,))
+    prepared = gateway.door.prepare(gateway.party, parcel)
     with gateway.database.write() as session:
         _one_at_a_time(session, arrival)
         known = _known(session, arrival)
@@ -96,7 +99,7 @@ def submit(
         if dry_run:
             return Submitted(_rehearse(gateway, session, arrival, prepared), fresh=True)
         tally = _store(gateway, session, arrival, prepared)
-        outcome = _keep(gateway, session, arrival, tally)
+        outcome = _keep(gateway, session, arrival, tally, terms)
     gateway.settle(gateway.party, tally)
     return Submitted(outcome, fresh=True)
 
@@ -166,12 +169,12 @@ def _rehearse(gateway: Gateway, session: WriteSession, arrival: _Arrival, prepar
     return {"dry_run": True, "sha256": arrival.digest, **tally.counts(), "problems": problems}
 
 
-def _keep(gateway: Gateway, session: WriteSession, arrival: _Arrival, tally: Tally) -> dict[str, Any]:
+def _keep(gateway: Gateway, session: WriteSession, arrival: _Arrival, tally: Tally, terms: Terms) -> dict[str, Any]:
     """The submission's row, its log entry and its receipt, in the transaction of its records."""
     report = report_lines(tally.problems)
     entry = make_entry(
         SUBMISSION, at=utc_text(arrival.at), party=gateway.party, actor=arrival.client,
-        detail={"id": arrival.id, "sha256": arrival.digest, **tally.counts()},
+        detail={"id": arrival.id, "sha256": arrival.digest, "tables": terms.references(), **tally.counts()},
     )  # fmt: skip
     promised = append(session, entry)
     outcome = {

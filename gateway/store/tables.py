@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    CheckConstraint,
     Column,
     Index,
     Integer,
@@ -25,6 +26,7 @@ metadata = MetaData(
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
         "uq": "uq_%(table_name)s_%(column_0_N_name)s",
         "pk": "pk_%(table_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
     }
 )
 
@@ -258,3 +260,43 @@ logger_figure = Table(
     Column("value", BigInteger, nullable=False),
     Column("at", BigInteger, nullable=False),
 )
+
+# Versions of governed tables that people of this gateway proposed. What was decided about stays as it was decided
+# (`decided_for_good`), and nobody approves what he proposed himself: neither here nor in the code above.
+table_version = Table(
+    "table_version",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("state", Text, nullable=False),  # proposed | approved | rejected
+    Column("effective", BigInteger, nullable=False),  # as proposed; an approval that comes later takes effect with it
+    Column("body", LargeBinary, nullable=False),  # the rows as JSON, one zstd frame
+    Column("digest", Text, nullable=False),  # of everything that is approved, see `gateway.store.versions`
+    Column("note", Text, nullable=False),
+    Column("proposer", Text, nullable=False),
+    Column("proposed_at", BigInteger, nullable=False),
+    Column("decider", Text),  # who approved, or rejected
+    Column("decided_at", BigInteger),
+    CheckConstraint("state IN ('proposed', 'approved', 'rejected')", name="state"),
+    CheckConstraint("(state = 'proposed') = (decider IS NULL AND decided_at IS NULL)", name="decided"),
+    CheckConstraint("state <> 'approved' OR lower(decider) <> lower(proposer)", name="two_persons"),
+)
+
+
+def decided_for_good(dialect: str) -> list[str]:
+    """The statements that make a database refuse to change or delete a decided version, for either engine."""
+    if dialect == "sqlite":
+        refuse = "WHEN OLD.state <> 'proposed' BEGIN SELECT RAISE(ABORT, 'a decided table version stays'); END"
+        return [
+            f"CREATE TRIGGER table_version_stays BEFORE UPDATE ON table_version {refuse}",
+            f"CREATE TRIGGER table_version_kept BEFORE DELETE ON table_version {refuse}",
+        ]
+    function = (
+        "CREATE FUNCTION table_version_refuse() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION 'a decided table version stays'; END $$"
+    )
+    trigger = (
+        "CREATE TRIGGER table_version_stays BEFORE UPDATE OR DELETE ON table_version "
+        "FOR EACH ROW WHEN (OLD.state <> 'proposed') EXECUTE FUNCTION table_version_refuse()"
+    )
+    return [function, trigger]

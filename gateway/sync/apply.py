@@ -18,6 +18,7 @@ from gateway.errors import ConflictError
 from gateway.ingest.door import Prepared, Tally
 from gateway.ingest.parcel import Parcel, Problem, unpack_lines
 from gateway.ingest.submissions import report_lines
+from gateway.ingest.terms import Terms
 from gateway.receipts import give_batch_receipt
 from gateway.service import Gateway
 from gateway.store import evidence, feeds
@@ -85,7 +86,7 @@ def apply_batch(
         return known
     # 3. Its records, through the one door. Decoding and numbering need no lock.
     refusal = _judge(granted, batch)
-    parcel = Parcel() if refusal else _unpack(batch)
+    parcel = Parcel() if refusal else _unpack(batch, Terms(gateway.governed.at(now)))
     refusal = refusal or _malformed(parcel, party.code, batch.manifest.count)
     prepared = gateway.door.prepare(party.code, Parcel(problems=parcel.problems) if refusal else parcel)
     try:
@@ -172,9 +173,9 @@ def _judge(granted: Dataset | None, batch: Batch) -> Problem | None:
     return None
 
 
-def _unpack(batch: Batch) -> Parcel:
+def _unpack(batch: Batch, terms: Terms) -> Parcel:
     """The batch's records; places count the file's lines, of which the manifest is the first."""
-    return unpack_lines(batch.lines, first=2, later=batch.manifest.schema != SCHEMA_VERSION)
+    return unpack_lines(batch.lines, terms, first=2, later=batch.manifest.schema != SCHEMA_VERSION)
 
 
 def _malformed(parcel: Parcel, provider: str, count: int) -> Problem | None:

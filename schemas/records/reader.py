@@ -17,8 +17,9 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from schemas import factors, periods, units
+from schemas import periods
 from schemas.errors import LimitError, RecordError
+from schemas.factors import Factors
 from schemas.records import case, inspection, mark, retraction, site, source
 from schemas.records.case import Case
 from schemas.records.inspection import Inspection
@@ -37,6 +38,9 @@ from schemas.records.parts import (
 from schemas.records.retraction import Retraction
 from schemas.records.site import Site
 from schemas.records.source import Source
+from schemas.tables import Tables, shipped_tables
+from schemas.units import MAX_TEXT as MAX_UNIT
+from schemas.units import Units
 
 Record: TypeAlias = Observation | Site | Source | Mark | Inspection | Case | Retraction
 """Every kind a line may carry."""
@@ -107,8 +111,10 @@ def encode_record(record: Record) -> bytes:
     return _encoder.encode(record)
 
 
-def check_record(record: Record) -> None:
+def check_record(record: Record, tables: Tables | None = None) -> None:
     """That `record` makes sense: identifiers, decimal, times, period, factor and unit.
+
+    `tables` are those in force; None: the ones that ship, for whoever has no gateway.
 
     Raises:
         LimitError: `record.too-large`: it is longer than what a gateway may hand on.
@@ -116,7 +122,7 @@ def check_record(record: Record) -> None:
         UnresolvedError: it may once its factor or unit is known here.
     """
     if type(record) is Observation:
-        _check_observation(record)
+        _check_observation(record, tables or shipped_tables())
         return
     check_rev(record.rev)
     check_texts(reason=record.reason)
@@ -125,7 +131,7 @@ def check_record(record: Record) -> None:
         raise LimitError(f"the line of such a record holds at most {MAX_STATEMENT} bytes", code="record.too-large")
 
 
-def _check_observation(record: Observation) -> None:
+def _check_observation(record: Observation, tables: Tables) -> None:
     value = record.value
     if value is not None:
         check_decimal(value, "/value")
@@ -144,15 +150,15 @@ def _check_observation(record: Observation) -> None:
     if record.findings:
         check_identifiers(findings=record.findings)
     _check_rest(
-        record.site, record.factor, record.unit, record.period, record.flag, record.profile, record.method,
+        tables, record.site, record.factor, record.unit, record.period, record.flag, record.profile, record.method,
         record.instrument, record.detection, record.determination,
     )  # fmt: skip
 
 
 @lru_cache(maxsize=65_536)  # a series repeats these for ever; an error is not cached
 def _check_rest(
-    site: str, factor: str, unit: str | None, period: str, flag: str, profile: str, method: str, instrument: str,
-    detection: str, determination: str,
+    tables: Tables, site: str, factor: str, unit: str | None, period: str, flag: str, profile: str, method: str,
+    instrument: str, detection: str, determination: str,
 ) -> None:  # fmt: skip
     check_identifier(site, "/site")
     check_identifier(factor, "/factor")
@@ -164,14 +170,14 @@ def _check_rest(
     for name, limit in (("detection", detection), ("determination", determination)):
         if limit:
             check_decimal(limit, f"/{name}")
-    factors.factor(factor)
+    tables[Factors].factor(factor)
     if unit is None:
         message = "a shared value has a unit; the device's registration gives one"
         raise RecordError(message, code="record.unit-missing", pointers=["/unit"])
     check_texts(unit=unit)
-    if len(unit) > units.MAX_TEXT:
-        raise RecordError(f"`unit` holds at most {units.MAX_TEXT} characters", pointers=["/unit"])
-    code = units.unit(unit).code
+    if len(unit) > MAX_UNIT:
+        raise RecordError(f"`unit` holds at most {MAX_UNIT} characters", pointers=["/unit"])
+    code = tables[Units].unit(unit).code
     if code != unit:
         # Two spellings would be two contents of one value. Sheets and loggers are translated before they come here.
         raise RecordError(f"{unit!r} is written {code!r} (UCUM)", code="record.unit-spelling", pointers=["/unit"])

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from gateway.db import Database
 from gateway.ingest.door import Door
 from gateway.ingest.parcel import unpack_lines
+from gateway.ingest.terms import Terms
 from gateway.store import observations, records
 from gateway.store.acts import begin_act
 from gateway.store.interning import Interning
@@ -22,6 +23,7 @@ from gateway.store.observations import Key
 from gateway.store.sites import Sites
 from partners.plans import Plans
 from schemas.records import decode_line, encode_record
+from schemas.tables import shipped_tables
 from tests.conftest import BACKENDS, new_postgres
 from tests.world import WUJIANG, reading_line, site_line
 
@@ -69,7 +71,7 @@ class Store:
         """Store lines of a provider that assigned their revisions."""
         self._taken += 1
         door = Door("330421", Interning(self.database), Sites())
-        parcel = unpack_lines(lines)
+        parcel = unpack_lines(lines, Terms(shipped_tables()))
         assert not parcel.problems, parcel.problems
         prepared = door.prepare(self.provider, parcel)
         with self.database.write() as session:
