@@ -5,6 +5,9 @@
         message = parse_message(found, devices)             # PacketError: this packet only
         observations, findings = to_observations(message, devices.get(message.mn))
 
+    reply = answer(message)                                 # 9014, 9013 or None; encode_packet(reply) is what to send
+    packets = [encode_packet(part, key=key) for part in split_message(message)]
+
 HJ/T 212-2005, HJ 212-2017 and HJ 212-2025 share the frame; editions differ in the flag, in codes and in what follows
 PNO. Everything here is pure: no clock, no files, no network. What the bytes say is kept as text; times without a zone
 are Beijing time.

@@ -92,7 +92,7 @@ def answer(message: Message, *, cn: str | None = None, code: int | None = None) 
     if (command in _RETURN) != (code is not None):
         raise RuntimeError(f"9011 and 9012 carry a code and nothing else does, but CN {command} was given {code}")
     said = {_RETURN[command]: str(code)} if code is not None else {}
-    old = message.version == 0
+    old = message.version == 0 and message.qn.isalnum()  # a comma in it would end a value of the data area
     return Message(
         cn=command,
         qn="" if old else message.qn,
@@ -100,7 +100,7 @@ def answer(message: Message, *, cn: str | None = None, code: int | None = None) 
         pw=message.pw,
         mn=message.mn,
         flag=(message.flag or 0) & ~0b11,  # the edition, no parts, and no answer to the answer
-        fields={"QN": message.qn} | said if old and message.qn else said,
+        fields={"QN": message.qn} | said if old else said,
     )
 
 

@@ -1,8 +1,8 @@
 """A data segment as a message: `QN=…;ST=…;CN=…;PW=…;MN=…;Flag=…;CP=&&…&&`, HJ 212-2017 6.3.2 and 6.3.3.
 
 Fields are found by name and not by place, since field units put them in any order. What can be understood is
-understood, and every rule it breaks is noted in `deviations`; what would have to be guessed is refused. Text is UTF-8
-unless the device is registered as sending GBK: an encoding is never guessed either.
+understood, and every rule it breaks is noted in `deviations`; what would have to be guessed is refused. Text is UTF-8.
+What is not is read as GBK where the device is registered as sending that, which is noted, and else refused.
 
 This module must never change a value's text, or make of two contradicting values the one it likes better.
 """
@@ -101,12 +101,12 @@ def parse_message(frame: Frame, devices: Mapping[str, Device] = NO_DEVICES) -> M
     header = _read_header(notes.text(head, "ascii"), notes)
     mn = header["MN"]
     device = devices.get(mn)
-    encoding = device.encoding if device else "utf-8"
+    encoding: str = device.encoding if device else "utf-8"
     if device and device.key and not frame.opened and is_secret(header["CN"]) and len(area) >= BLOCK + 2:
         notes.note("packet.unencrypted", "the device has a key, but sent this in clear")
+    if encoding != "utf-8" and not area.isascii():
+        encoding = _fall_back(area, encoding, notes)
     body = notes.text(area[:-2], encoding)
-    if encoding != "utf-8" and not body.isascii():
-        notes.note("packet.encoding", f"text is in {encoding}, as registered, and not in UTF-8")
     items, fields = _read_area(body, notes)
     data_time = fields.pop("DataTime", "")
     if len(data_time) == 17:
@@ -128,6 +128,17 @@ def parse_message(frame: Frame, devices: Mapping[str, Device] = NO_DEVICES) -> M
         number=frame.number,
         offset=frame.offset,
     )
+
+
+def _fall_back(area: bytes, registered: str, notes: _Notes) -> str:
+    """The encoding of text that is not ASCII, from a device registered as not sending UTF-8: noted either way."""
+    try:
+        area.decode("utf-8")
+    except UnicodeDecodeError:
+        notes.note("packet.encoding", f"text is in {registered}, as registered, and not in UTF-8")
+        return registered
+    notes.note("packet.encoding", f"text is in UTF-8, although {registered} is registered")
+    return "utf-8"
 
 
 class _Notes:

@@ -32,7 +32,6 @@ _HEADER = re.compile(rb"(?:^|[;,]) *(CN|MN|PNUM|PNO) *= *([^;]*)")
 _COUNTS = re.compile(rb"(?<=;) *(?:PNUM|PNO) *=[^;]*;")
 _BY_ITSELF = re.compile(rb"(?:^|[;,]) *DataTime *=")
 _ITEM = re.compile(rb" *[0-9A-Za-z_.]+-[A-Za-z]+ *=")
-_LAST_PAIR = re.compile(rb"[^;,]*$")
 
 
 def split_message(message: Message) -> list[Message]:
@@ -204,13 +203,14 @@ class Joiner:
 def _without_last(frame: Frame) -> Frame:
     """A part whose next one is missing: its last value may be cut, and is left out, unless a flag came after it."""
     head, area = _split(frame)
-    last = _LAST_PAIR.search(area)
-    if last is None or b"-Flag=" in last[0] or b"DataTime=" in last[0] or not last[0]:
+    start = _last_pair(area)
+    name, equals, _ = area[start:].partition(b"=")
+    if not equals or name.endswith(b"-Flag") or name == b"DataTime":
         return frame
-    name = last[0].partition(b"=")[0][:40].decode("ascii", "replace")
-    code, _, attribute = name.rpartition("-")
-    note = Finding(PART_OPEN, f"the next part is missing, and `{name}` may be cut: it was left out", code, attribute)
-    segment = head + area[: last.start()].rstrip(b";,") + b"&&"
+    text = name[:40].decode("ascii", "replace")
+    code, _, attribute = text.rpartition("-")
+    note = Finding(PART_OPEN, f"the next part is missing, and `{text}` may be cut: it was left out", code, attribute)
+    segment = head + area[:start].rstrip(b";,") + b"&&"
     return msgspec.structs.replace(frame, segment=segment, deviations=(*frame.deviations, note))
 
 
@@ -233,9 +233,13 @@ def _join(parts: list[Frame]) -> Frame:
 
 def _append(area: bytes, more: bytes) -> bytes:
     """One area behind the other. Where both ends are whole, their separator was left out."""
-    last = _LAST_PAIR.search(area)
-    name, _, value = (last[0] if last else b"").partition(b"=")
+    name, _, value = area[_last_pair(area) :].partition(b"=")
     return area + b";" + more if name and value and _ITEM.match(more) else area + more
+
+
+def _last_pair(area: bytes) -> int:
+    """Where the last name and value of an area begin."""
+    return max(area.rfind(b";"), area.rfind(b",")) + 1
 
 
 def _missing(frame: Frame, detail: str, code: str = "packet.part-missing") -> Damage:

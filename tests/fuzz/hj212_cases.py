@@ -65,16 +65,25 @@ def _take(item: Frame | Damage, devices: dict[str, Device]) -> None:
     if isinstance(item, Damage):
         raise item.error()
     message = parse_message(item, devices)
-    said, reply = outcome(message), answer(message)
-    assert said is None or said.text
-    if reply:
-        assert _again(encode_packet(reply)) == _content(reply)
+    _answer(message)
     with contextlib.suppress(PacketError):
         for part in split_message(message):
             assert _again(encode_packet(part)) == _content(part)
     for record in to_observations(message, devices.get(message.mn))[0]:
         if record.unit is not None:
             check_record(record)  # what a registered device sends is a record, or was left out by name
+
+
+def _answer(message: Message) -> None:
+    """Whatever was understood can be answered, or needs no answer."""
+    said, reply = outcome(message), answer(message)
+    assert said is None or said.text
+    if reply:
+        try:
+            sent = encode_packet(reply)
+        except PacketError as error:
+            raise AssertionError("an answer cannot be sent") from error
+        assert _again(sent) == _content(reply)
 
 
 def _in_pieces(data: bytes, cuts: list[int], devices: dict[str, Device]) -> list[Frame | Damage]:

@@ -84,6 +84,12 @@ def test_the_edition_of_2005_names_the_answered_message_in_the_data_area():
     assert segment(refused) == f"ST=91;CN=9011;PW=123456;MN={MN};Flag=0;CP=&&QN={QN};QnRtn=3&&"
 
 
+def test_a_request_number_that_would_be_no_value_stays_in_the_header():
+    sent = answer(msgspec.structs.replace(received("2061", 1), qn="2026,07"))
+    assert sent is not None
+    assert segment(sent) == f"QN=2026,07;ST=91;CN=9014;PW=123456;MN={MN};Flag=0;CP=&&&&"
+
+
 def test_a_packet_without_a_request_number_is_answered_without_one():
     sent = answer(Message(cn="2011", st="21", pw="1", mn="A1", flag=5))
     assert sent is not None

@@ -175,6 +175,14 @@ def test_a_device_registered_as_sending_gbk_is_read_as_gbk_and_that_is_noted():
     assert deviations(message) == ["packet.encoding"]
 
 
+def test_a_device_registered_as_sending_gbk_may_have_come_to_send_utf_8_and_that_is_noted():
+    devices = {MN: Device(mn=MN, site="S1", profile="hj212-2017", encoding="gbk")}
+    message = read(area="a1-Info=正常运", devices=devices)
+    assert message.items["a1"]["Info"] == "正常运"
+    assert deviations(message) == ["packet.encoding"]
+    assert deviations(read(devices=devices)) == [], "ASCII is the same in both"
+
+
 def test_the_registration_of_another_device_does_not_change_the_encoding():
     devices = {"X": Device(mn="X", site="S1", profile="hj212-2017", encoding="gbk")}
     with pytest.raises(PacketError) as caught:
