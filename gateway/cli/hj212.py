@@ -22,7 +22,7 @@ from schemas.devices import MAX_DOCUMENT, Device, parse_devices
 from schemas.errors import PacketError
 from schemas.hj212 import NOTED, Damage, Finding, Frame, parse_message, split_packets, to_observations
 from schemas.records import Observation, encode_record
-from schemas.times import BEIJING, beijing_text, now_millis
+from schemas.times import BEIJING, beijing_text, now_millis, to_millis
 
 _LOOK = 0.5  # seconds between looks at a request
 
@@ -135,16 +135,7 @@ def list_requests(
         say_json([_request_json(one) for one in found])
         return
     rows = [
-        (
-            one.id,
-            one.mn,
-            one.command,
-            beijing_text(one.begin),
-            beijing_text(one.end),
-            one.state,
-            one.packets,
-            one.detail,
-        )
+        (one.id, one.mn, one.command, *map(beijing_text, (one.begin, one.end)), one.state, one.packets, one.detail)
         for one in found
     ]
     say_table(("NUMBER", "MN", "CN", "FROM", "TO", "STATE", "PACKETS", "THE LOGGER SAYS"), rows)
@@ -169,7 +160,7 @@ def _instant(text: str, option: str) -> int:
         raise InputError(f"{option} is a time such as 2026-11-20T08:00", code="input.needed") from None
     if instant.tzinfo is None:
         instant = instant.replace(tzinfo=BEIJING)
-    return int(instant.timestamp()) * 1000
+    return to_millis(instant.isoformat(timespec="seconds"))
 
 
 def _reason(found: HistoryRequest) -> str:

@@ -79,6 +79,8 @@ class Connection(asyncio.Protocol):
         self._admitted = True
         transport.set_write_buffer_limits(high=UNSENT)
         _prepare(transport.get_extra_info("socket"))
+        # Not at once: the loop begins to read after this returns, whatever was said here.
+        asyncio.get_running_loop().call_soon(self.steer)
 
     def data_received(self, data: bytes) -> None:
         if self._ending:

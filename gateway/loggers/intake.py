@@ -107,31 +107,31 @@ class Intake:
         try:
             kept = await loop.run_in_executor(self._executor, self._keep, [one.arrival for one in group])
         except UnavailableError as error:
-            self._fail(group, str(error))
-            await self._pause()
+            log.warning("loggers.commit-failed", error=str(error), packets=len(group))
+            await self._fail([] if self._stopping else [one for one in group if not one.arrival.sent_again], group)
             return
         except Exception as error:
-            # Whatever it is, the next group may fare better; its own packets are sent again.
+            # Whatever it is, it may not be the database, and would come again with the same packets.
             log.exception("loggers.commit-failed", error=type(error).__name__, packets=len(group))
-            self._fail(group, type(error).__name__)
-            await self._pause()
+            await self._fail([], group)
             return
         self._figures.count("commits")
         for one in group:
             self._settle(one, kept=one.arrival in kept)
         self._weigh()
 
-    def _fail(self, group: list[_Waiting], reason: str) -> None:
-        """Nobody is answered. Who waits for an answer sends again; a packet that nobody would repeat stays here."""
-        log.warning("loggers.commit-failed", error=reason, packets=len(group))
+    async def _fail(self, stay: list[_Waiting], group: list[_Waiting]) -> None:
+        """Nobody is answered. Who waits for an answer sends again; packets that nobody would repeat may stay here."""
         self._figures.count("failed-commits")
-        again = [one for one in group if not one.arrival.sent_again and not self._stopping]
+        staying = {id(one) for one in stay}
         for one in group:
-            if one not in again:
+            if id(one) not in staying:
                 self._settle(one, kept=False)
-        self._queue.extendleft(reversed(again))
+        self._queue.extendleft(reversed(stay))
         self._figures.counts[WAITING] = len(self._queue)
         self._weigh()
+        if not self._stopping:
+            await asyncio.sleep(AFTER_FAULT)
 
     def _weigh(self) -> None:
         """Full above the limit, and until half of it is free again: so nobody is stopped and started all the time."""
@@ -148,7 +148,3 @@ class Intake:
         except Exception as error:
             # One connection's trouble: were it to end the intake, nobody would ever be answered again.
             log.exception("loggers.answer-failed", mn=one.arrival.mn, error=type(error).__name__)
-
-    async def _pause(self) -> None:
-        if not self._stopping:
-            await asyncio.sleep(AFTER_FAULT)

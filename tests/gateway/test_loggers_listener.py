@@ -7,7 +7,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 from sqlalchemy import select, text
@@ -452,19 +452,19 @@ def test_nothing_more_is_read_from_a_logger_whose_packets_wait_and_nothing_is_lo
 
 def test_nothing_more_is_read_from_anybody_once_too_much_waits(wujiang: Node) -> None:
     register(wujiang)
-    with listening(wujiang, buffer_bytes=64 * 1024) as running:
-        loggers = [Logger(running.port) for _ in range(8)]
-        many = b"".join(packet(minute) for minute in range(400))
+    many = b"".join(packet(minute) for minute in range(400))
+    with listening(wujiang, buffer_bytes=64 * 1024) as running, ExitStack() as stack:
+        loggers = [stack.enter_context(Logger(running.port)) for _ in range(12)]
+        eventually(lambda: running.counts()["connections"] == len(loggers))
         with writing_blocked(wujiang):
             for one in loggers:
                 one.send(many)
             time.sleep(0.5)
             held = running.counts()["waiting"] * len(packet())
-            assert held < 64 * 1024 + 256 * 1024 + len(many)
-            assert held < len(loggers) * len(many) / 2
+        assert held < 64 * 1024 + 256 * 1024 < len(loggers) * len(many) / 2, "the limit, and one read beyond it"
         for one in loggers:
             assert len(one.heard(400)) == 400
-            one.close()
+    assert len(stored(wujiang)) == 400
 
 
 def test_a_stop_during_a_commit_answers_what_is_committed_and_then_closes(

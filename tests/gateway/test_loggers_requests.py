@@ -255,6 +255,7 @@ def test_the_command_waits_and_says_what_came(wujiang: Node, logger: Logger) -> 
     [
         pytest.param(("NOBODY", "--from", "2026-11-20", "--to", "2026-11-21"), "device.unknown", 1, id="nobody"),
         pytest.param((MN, "--from", "soon", "--to", "2026-11-21"), "input.needed", 2, id="no time"),
+        pytest.param((MN, "--from", "0001-01-01", "--to", "2026-11-21"), "record.time-invalid", 1, id="too long ago"),
         pytest.param((MN, "--from", "2026-11-22", "--to", "2026-11-21"), "input.needed", 2, id="backwards"),
         pytest.param(
             (MN, "--from", "2026-11-20", "--to", "2026-11-21", "--data", "year"), "input.needed", 2, id="no such data"
