@@ -23,7 +23,7 @@ check: $(VENV)/ready
 	$(RUN)mypy
 	$(RUN)lint-imports
 	$(RUN)python -m gateway.migrations
-	$(RUN)pytest tests/test_readme.py
+	$(RUN)pytest tests/test_readme.py tests/test_suppliers.py
 
 bench: $(VENV)/ready
 	$(RUN)python -m bench

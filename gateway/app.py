@@ -21,7 +21,7 @@ from starlette.exceptions import HTTPException
 from audit.entry import make_entry
 from audit.form import REFUSAL
 from audit.log import append
-from gateway.api import exchange, feeds, identity, log, observations, plan, records, submissions
+from gateway.api import exchange, feeds, identity, log, observations, plan, quality, records, schemas, submissions
 from gateway.api.access import refuse_nul
 from gateway.console import pages, status
 from gateway.errors import AccessDeniedError, RequestError, problem, status_of
@@ -53,7 +53,7 @@ def create_partner_app(gateway: Gateway) -> FastAPI:
         redirect_slashes=False, dependencies=[Depends(refuse_nul)],
     )  # fmt: skip
     app.state.gateway = gateway
-    for module in (identity, feeds, exchange, submissions, observations, records, plan, log):
+    for module in (identity, feeds, exchange, submissions, observations, records, quality, plan, log, schemas):
         app.include_router(module.router)
     _answer_problems(app)
     return app

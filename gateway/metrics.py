@@ -16,7 +16,7 @@ from gateway.ingest.release import held_counts
 from gateway.loggers.figures import CONNECTIONS, WAITING, all_figures
 from gateway.loggers.strangers import strangers_of
 from gateway.service import Gateway
-from gateway.store import feeds, queue
+from gateway.store import feeds, findings, queue
 from gateway.store.evidence import evidence_counts
 from partners.delivery import delivery_counts, receipt_counts
 from schemas.times import now_millis
@@ -44,6 +44,13 @@ def collect(gateway: Gateway) -> CollectorRegistry:
         held = gauge("held", "records that wait for something unknown", ("provider", "waits_for"))
         for provider, waits_for, _, count, _ in held_counts(session):
             held.labels(provider, waits_for).inc(count)
+        judging = findings.waiting_since(session)
+        gauge("judge_age_seconds", "how long the oldest value waits for the rules over series").set(
+            0 if judging is None else (now - judging) / 1000
+        )
+        found = gauge("findings", "findings of the quality rules", ("provider", "rule", "source"))
+        for labels, count in findings.count_findings(session).items():
+            found.labels(*labels).set(count)
         deliveries = gauge("deliveries", "batches on their way or arrived", ("recipient", "state"))
         for (recipient, state), count in delivery_counts(session).items():
             deliveries.labels(recipient, state).set(count)

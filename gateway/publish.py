@@ -20,10 +20,11 @@ from audit.heads import HeadStore
 from audit.log import append
 from gateway.db import Database, ReadSession, WriteSession
 from gateway.errors import RolledBackError
-from gateway.store import feeds, observations, queue, records
+from gateway.store import feeds, findings, observations, queue, records
 from gateway.store.feeds import FeedHead
 from gateway.store.interning import Interning
 from gateway.store.lines import extra_of, project, record_of
+from gateway.store.observations import Key
 from gateway.store.selection import Programmes, admits, admits_record, site_of
 from gateway.store.sites import Sites
 from partners.delivery import open_deliveries
@@ -169,11 +170,13 @@ class Publisher:
         states = self._interning.states(session, {row.state_id for row in rows})
         programmes = self._sites.programmes(session, self._home, {key.site for key in series.values()})
         wanted = {number for number, key in series.items() if admits(dataset, key, programmes)}
+        found = findings.codes_of(session, (Key(*row.key, row.rev) for row in rows))
         rows.sort(key=lambda row: (row.at, row.series_id, row.sample, row.rev))
         lines = []
         for row in rows:
             if row.series_id in wanted:
-                record = record_of(row, series[row.series_id], states[row.state_id])
+                codes = found.get(Key(*row.key, row.rev), ())
+                record = record_of(row, series[row.series_id], states[row.state_id], codes)
                 lines.append(Line(project(record, dataset.hide, extra_of(row).more), row.at))
         return lines
 

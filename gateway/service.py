@@ -14,7 +14,9 @@ from gateway.db import Database
 from gateway.governance import Governance, Governed
 from gateway.home import Home
 from gateway.ingest.door import Door, Tally
+from gateway.outlines import load_outlines
 from gateway.publish import Publisher
+from gateway.quality import Judge
 from gateway.signals import Signals
 from gateway.store.interning import Interning
 from gateway.store.sites import Sites
@@ -48,7 +50,8 @@ class Gateway:
         self.sites = Sites()
         self.governed = Governed(self.database)
         self.governance = Governance(home, self.database, self.governed)
-        self.door = Door(self.party, self.interning, self.sites)
+        self.door = Door(self.party, self.interning, self.sites, self.governed.at, load_outlines(settings.outlines))
+        self.judge = Judge(self.party, self.database, self.interning, self.sites, self.governed.at)
         self.publisher = Publisher(self.party, self.database, self.heads, keys.manifest, self.interning, self.sites)
         self.log_signer = NoteSigner(settings.log_origin, keys.log.private)
         self.cursors = Cursors(keys.manifest.private.private_bytes_raw())
@@ -75,6 +78,8 @@ class Gateway:
         self.signals.logged.send()
         if tally.queued:
             self.signals.queued.send()
+        if tally.to_judge:
+            self.signals.to_judge.send()
         if tally.sites:
             self.signals.arrived.send()
 

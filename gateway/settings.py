@@ -38,6 +38,7 @@ from sqlalchemy.exc import ArgumentError
 
 from partners.document import check_party, host_of
 from schemas.errors import SharingError
+from schemas.positions import DATUMS
 
 FILE_NAME = "taipu.toml"
 ENV_PREFIX = "TAIPU_"
@@ -181,6 +182,24 @@ class Loggers(_Group):
     """Days that packets of a device that is not registered are kept."""
 
 
+class OutlineFile(_Group):
+    """The districts' borders, to find positions given in another reference system than they say."""
+
+    file: Path | None = None
+    """A GeoJSON file whose features carry a district's or party's code as `adcode` or `party`."""
+    datum: str = ""
+    """Its reference system, which nothing in the file tells: CGCS2000, WGS84, GCJ-02, BD-09 or EPSG:4549."""
+    tolerance: float = Field(default=100.0, ge=0, le=10_000)
+    """How far outside its district a position may lie, metres: outlines are simplified, border sections on the line."""
+
+    @field_validator("datum")
+    @classmethod
+    def _known(cls, value: str, info: ValidationInfo) -> str:
+        if value not in DATUMS and (value or info.data.get("file")):
+            raise ValueError(f"must be one of {', '.join(DATUMS)}")
+        return value
+
+
 class Settings(BaseSettings):
     """Everything an operator may decide about one gateway."""
 
@@ -234,6 +253,7 @@ class Settings(BaseSettings):
     tls: Tls = Tls()
     retry: Retry = Retry()
     loggers: Loggers = Loggers()
+    outlines: OutlineFile = OutlineFile()
 
     @classmethod
     def settings_customise_sources(
@@ -290,6 +310,12 @@ class Settings(BaseSettings):
     def _tls(cls, value: Tls, info: ValidationInfo) -> Tls:
         home: Path = info.data["home"]
         return Tls(certificate=home / value.certificate, key=home / value.key, ca=home / value.ca)
+
+    @field_validator("outlines")
+    @classmethod
+    def _outlines(cls, value: OutlineFile, info: ValidationInfo) -> OutlineFile:
+        home: Path = info.data["home"]
+        return value.model_copy(update={"file": value.file and home / value.file})
 
     def passphrase(self) -> bytes | None:
         """What the private keys are encrypted under; None where they lie in clear.

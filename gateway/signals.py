@@ -33,6 +33,7 @@ class Signals:
 
     def __init__(self) -> None:
         self.queued = Signal()  # records wait to be published
+        self.to_judge = Signal()  # values of ours wait for the rules that look at the values before
         self.published = Signal()  # a feed of ours has a new head, pinned and served
         self.logged = Signal()  # entries wait to be sequenced
         self.arrived = Signal()  # something that held records may wait for is here
@@ -40,4 +41,4 @@ class Signals:
         self.tidy = Signal()  # sent at the end alone: what is out of date can wait
 
     def all(self) -> tuple[Signal, ...]:
-        return self.queued, self.published, self.logged, self.arrived, self.partners, self.tidy
+        return self.queued, self.to_judge, self.published, self.logged, self.arrived, self.partners, self.tidy

@@ -1,4 +1,4 @@
-"""Background duties of a running gateway: sequence, publish, release, pull, push. One thread each.
+"""Background duties of a running gateway: sequence, judge, publish, release, pull, push. One thread each.
 
 Every duty may run in several processes at once without harm, since each takes its lock in the database for the step it
 does; that only one of them does the work is economy, not safety. A step that fails is logged and tried again: nothing a
@@ -55,6 +55,7 @@ class Duties:
             self._stand_still(error)
             return
         self._run("sequence", gateway.signals.logged, self._sequence)
+        self._run("judge", gateway.signals.to_judge, self._judge)
         self._run("publish", gateway.signals.queued, self._publish)
         self._run("release", gateway.signals.arrived, self._release)
         self._run("partners", gateway.signals.partners, self._meet_partners)
@@ -104,6 +105,12 @@ class Duties:
         while self._gateway.sequencer.step() and not self._stopping.is_set():
             # What comes within this time shares one signature and one commit.
             self._stopping.wait(self._gateway.settings.checkpoint)
+
+    def _judge(self) -> None:
+        """What is found after a line has left makes it leave again, with its findings."""
+        while (step := self._gateway.judge.judge_waiting(now=now_millis())).looked_at and not self._stopping.is_set():
+            if step.queued:
+                self._gateway.signals.queued.send()
 
     def _publish(self) -> None:
         while self._gateway.publisher.publish_due(now=now_millis()) and not self._stopping.is_set():

@@ -55,11 +55,16 @@ class ReadRecords:
 
 
 @dataclass(frozen=True)
+class ReadFindings:
+    """Read what the quality rules found, with the sentences that are meant for the provider."""
+
+
+@dataclass(frozen=True)
 class ReadLog:
     """Read the entries of the exchange log."""
 
 
-Request = Submit | ReadFeed | ListFeeds | PushBatch | SendReceipt | ReadRecords | ReadLog
+Request = Submit | ReadFeed | ListFeeds | PushBatch | SendReceipt | ReadRecords | ReadFindings | ReadLog
 
 SCOPES: dict[type[Request], str] = {
     Submit: "records:submit",
@@ -68,6 +73,7 @@ SCOPES: dict[type[Request], str] = {
     PushBatch: "feeds:push",
     SendReceipt: "receipts:write",
     ReadRecords: "records:read",
+    ReadFindings: "records:read",
     ReadLog: "audit:read",
 }
 
@@ -118,6 +124,8 @@ def decide(principal: Principal, request: Request, plans: Plans, home: str) -> D
             return Decision(allow=True) if owed else _granted(plans, provider, dataset, principal.party)
         case ReadRecords():
             return Decision(allow=True, extent=_extent(principal, plans, home))
+        case ReadFindings():
+            return _only(principal.party == home, "access.not-home", "findings are told to the party they are for")
         case ReadLog():
             return _only(principal.party == home, "access.not-home", "the log's entries are for the party's auditors")
 

@@ -16,12 +16,13 @@ from schemas.factors import Factors
 from schemas.flags import Flags
 from schemas.limits import Limits
 from schemas.mappings import Mappings
+from schemas.quality import QualityRules
 from schemas.tables import FIRST_ROW, Deciding, Table, TableError, Tables, faulty_rows, shipped
 from schemas.units import Units
 from schemas.validity import MarkTypes
 
 DECIDING: tuple[type[Deciding], ...] = (
-    Factors, Units, Flags, MarkTypes, Mappings, Calendar, CaseStates, Limits, AirIndices,
+    Factors, Units, Flags, MarkTypes, Mappings, Calendar, CaseStates, Limits, AirIndices, QualityRules,
 )  # fmt: skip
 
 
@@ -45,10 +46,15 @@ def _limits_of_nothing(tables: Tables) -> Iterator[tuple[int, str]]:
             yield number, f"the unit {limit.unit!r} is not a UCUM code of {units.reference}"
 
 
+def _rules_about_nothing(tables: Tables) -> Iterator[tuple[int, str]]:
+    yield from tables[QualityRules].contradictions(tables)
+
+
 _BETWEEN: dict[str, Callable[[Tables], Iterator[tuple[int, str]]]] = {
     Factors.table: _factors_without_unit,
     Mappings.table: _mappings_that_fail,
     Limits.table: _limits_of_nothing,
+    QualityRules.table: _rules_about_nothing,
 }
 """By the table whose rows it names: what its rows ask of other tables."""
 

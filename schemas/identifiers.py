@@ -7,9 +7,9 @@ found here and not when two districts fail to find each other's plant. The other
 - `H9`, division (6 digits), organisation code (9), a letter: no credit code, but an organisation code;
 - `H9`, division (6 digits), `0000`, a number (5 digits), a letter: neither.
 
-Their letter is a small one in the trial rule of 2017 (固定污染源编码规则); both cases are taken, since HJ 608 was not seen
-in full. The last character of a unit's id (`P`, and `W` to `Z` for registrations) is a mark and no check character,
-whatever the earlier rule called it: nothing is computed from it.
+Their letter is a small one in the trial rule of 2017 (固定污染源编码规则); both cases are taken, since HJ 608 itself
+was not seen in full. The last character of a unit's id (`P`; `W` to `Z` for registrations) is a mark and no check
+character, whatever the earlier rule called it: nothing is computed from it.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ import re
 
 from schemas.errors import RecordError
 
-CREDIT_CODE = "[0-9A-HJ-NPQRTUWXY]{2}[0-9]{6}[0-9A-HJ-NPQRTUWXY]{10}"
-"""The form of a credit code: department and category, division, organisation, check; never I, O, S, V or Z."""
-UNIT_ID = rf"(?:(?!H9){CREDIT_CODE}|H9[0-9]{{6}}[0-9A-Z]{{9}}[A-HJ-NP-Za-hj-np-z])[0-9]{{3}}[A-Z]"
+_ONE = "[0-9A-HJ-NPQRTUWXY]"
+CREDIT_CODE = f"(?:[0-9A-GJ-NPQRTUWXY]{_ONE}|H[0-8A-HJ-NPQRTUWXY])[0-9]{{6}}{_ONE}{{10}}"
+"""The form of a credit code: department and category (none is `H9`), division, organisation, check character."""
+UNIT_ID = f"(?:{CREDIT_CODE}|H9[0-9]{{6}}[0-9A-Z]{{9}}[A-HJ-NP-Za-hj-np-z])[0-9]{{3}}[A-Z]"
 """The form of a unit's id; numbered ones (`0000` and 5 digits) look like organisation codes."""
 OUTLET_CODE = "D[AW][0-9]{3}"
 """The form of an outlet's code within its unit: `DW001` lets out water, `DA001` air."""

@@ -13,10 +13,10 @@ from gateway.api.pages import answer_page, provided
 from gateway.db import ReadSession
 from gateway.errors import NotFoundError
 from gateway.service import Gateway
-from gateway.store import records
+from gateway.store import findings, records
 from gateway.store.interning import SeriesKey
 from gateway.store.lines import extra_of, project, record_of
-from gateway.store.observations import Row
+from gateway.store.observations import Key, Row
 from gateway.store.reading import Filter, Visible, read_page, visible_series
 from partners.grants import Extent, ReadRecords
 from partners.plans import Plans, plans_in_force
@@ -77,10 +77,12 @@ def _lines(gateway: Gateway, session: ReadSession, rows: list[Row], visible: Vis
     series = gateway.interning.series(session, {row.series_id for row in rows})
     states = gateway.interning.states(session, {row.state_id for row in rows})
     marks, tables = _marks(session, set(series.values())), gateway.tables
+    found = findings.codes_of(session, (Key(*row.key, row.rev) for row in rows))
     lines = []
     for row in rows:
         key, state = series[row.series_id], states[row.state_id]
-        line = project(record_of(row, key, state), visible.hide, extra_of(row).more)
+        record = record_of(row, key, state, found.get(Key(*row.key, row.rev), ()))
+        line = project(record, visible.hide, extra_of(row).more)
         here = marks.get((key.provider, key.site), ())
         validity = judge(state.profile, state.flag, key.factor, key.period, row.at, here, tables)
         derived = {"valid": validity.valid} if validity.valid else {"valid": False, "invalid_by": validity.why}

@@ -8,7 +8,7 @@ received (the provider assigned them), and whether they are ours to publish.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from gateway.db import WriteSession
 from gateway.ingest.parcel import HJ212, Item, Parcel, Problem, Waiting
 from gateway.store import observations, queue, records, tables
 from gateway.store.acts import Act
+from gateway.store.findings import Found, add_findings, queue_to_judge
 from gateway.store.interning import RETRACTED, Interning, SeriesKey, State
 from gateway.store.lines import retraction_row, row_of, with_reason
 from gateway.store.observations import Key, Row, Taken
@@ -27,31 +28,40 @@ from gateway.store.sites import Sites
 from partners.plans import Plans
 from schemas.cases import CaseStates
 from schemas.errors import RecordError
+from schemas.outlines import Outlines
 from schemas.plan import Dataset
+from schemas.positions import check_position
+from schemas.quality import DoorChecks, Finding
 from schemas.records import Case, Observation, Retraction, Site, Statement
-from schemas.tables import shipped_tables
+from schemas.tables import Tables
 
 
 class Reading(NamedTuple):
     """An observation or the retraction of one, the item it came as, and the row it will be.
 
     `revision` is the row where another value is held under its key; None where nobody says why the value changes.
+    `findings` are those of our own rules; what the line says was found stands in the record.
     """
 
     item: Item
     site: str
     row: Row
     revision: Row | None
+    findings: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A parcel with its series and states numbered: all that can be done before the transaction."""
+    """A parcel with its series and states numbered: all that can be done before the transaction.
+
+    `tables` are those in force when it came.
+    """
 
     statements: list[tuple[Item, Statement]]
     readings: list[Reading]
     waiting: list[Waiting]
     problems: list[Problem]
+    tables: Tables
 
 
 @dataclass
@@ -69,6 +79,7 @@ class Tally:
     problems: list[Problem] = field(default_factory=list)
     sites: dict[str, frozenset[str] | None] = field(default_factory=dict)
     queued: bool = False
+    to_judge: bool = False
 
     def counts(self) -> dict[str, int]:
         return {
@@ -81,15 +92,28 @@ class Tally:
 
 
 class Door:
-    """Takes parcels. Holds what the process remembers between them: numbers of series and states, known sites."""
+    """Takes parcels. Holds what the process remembers between them: numbers of series and states, known sites.
 
-    def __init__(self, home: str, interning: Interning, sites: Sites) -> None:
+    `tables_at` gives the governed tables in force at an instant (ms UTC); `outlines` are the districts' borders, where
+    an operator has given some.
+    """
+
+    def __init__(
+        self, home: str, interning: Interning, sites: Sites, tables_at: Callable[[int], Tables],
+        outlines: Outlines | None = None,
+    ) -> None:  # fmt: skip
         self._home = home
         self._interning = interning
         self._sites = sites
+        self._tables_at = tables_at
+        self._outlines = outlines
+        self._checks: tuple[Tables, DoorChecks] | None = None  # of the tables last in force
 
-    def prepare(self, provider: str, parcel: Parcel) -> Prepared:
-        """Number the parcel's series and states. Opens a short transaction of its own where there are new ones."""
+    def prepare(self, provider: str, parcel: Parcel, *, now: int) -> Prepared:
+        """Number the parcel's series and states, and run the quality rules that need no history. `now` in ms UTC.
+
+        Opens a short transaction of its own where there are new numbers.
+        """
         statements: list[tuple[Item, Statement]] = []
         items: list[Item] = []
         keys: list[SeriesKey] = []
@@ -108,15 +132,42 @@ class Door:
             items.append(item)
         series_ids = self._interning.series_ids(keys)
         state_ids = self._interning.state_ids(states)
-        return Prepared(
-            statements=statements,
-            readings=[
-                _reading(item, key.site, series_id, state_id)
-                for item, key, series_id, state_id in zip(items, keys, series_ids, state_ids, strict=True)
-            ],
-            waiting=parcel.waiting,
-            problems=parcel.problems,
-        )
+        readings = [
+            _reading(item, key.site, series_id, state_id)
+            for item, key, series_id, state_id in zip(items, keys, series_ids, state_ids, strict=True)
+        ]
+        in_force = self._tables_at(now)
+        for position, findings in self._check(items, in_force, now).items():
+            readings[position] = readings[position]._replace(findings=findings)
+        problems = [*parcel.problems, *self._misplaced(statements)]
+        return Prepared(statements, readings, parcel.waiting, problems, in_force)
+
+    def _misplaced(self, statements: Sequence[tuple[Item, Statement]]) -> Iterator[Problem]:
+        """What is odd about where sites say they are. They still measure, so nothing is refused for it."""
+        for item, record in statements:
+            if isinstance(record, Site) and record.position is not None:
+                for found in check_position(record, self._outlines):
+                    yield Problem(item.place, "noted", found.code, found.detail, found.pointers)
+
+    def _check(self, items: Sequence[Item], tables_: Tables, now: int) -> dict[int, tuple[Finding, ...]]:
+        """What the rules find, by position in `items`; what is in order is absent."""
+        checks = self._checks
+        if checks is None or checks[0] is not tables_:
+            checks = self._checks = (tables_, DoorChecks(tables_))
+        check = checks[1].check
+        found: dict[int, tuple[Finding, ...]] = {}
+        places: list[int] = []
+        records_: list[Observation] = []
+        for position, item in enumerate(items):
+            record = item.record
+            if isinstance(record, Observation):
+                places.append(position)
+                records_.append(record)
+                if findings := check(record, now=now):
+                    found[position] = findings
+        for place, finding in checks[1].check_together(records_):
+            found[places[place]] = (*found.get(places[place], ()), finding)
+        return found
 
     def take(self, session: WriteSession, prepared: Prepared, act: Act, plans: Plans) -> Tally:
         """Store what can be stored, hold what must wait, queue what a dataset of ours may want.
@@ -127,13 +178,17 @@ class Door:
         waiting = list(prepared.waiting)
         own = plans.provided_by(self._home) if act.provider == self._home else []
         datasets = [dataset for dataset in own if dataset.recipients]
-        self._take_statements(session, prepared.statements, act, tally, datasets, waiting)
+        self._take_statements(session, prepared, act, tally, datasets, waiting)
         known = self._known(session, act, tally, {reading.site for reading in prepared.readings})
         readings = _with_known_site(prepared.readings, known, tally, waiting)
         taken = _take_readings(session, readings, act)
         _count(tally, taken, readings)
+        self._keep_findings(session, readings, taken, act, tally)
+        keys = _new_keys([reading.row for reading in readings], taken)
+        if act.submitted and keys:
+            queue_to_judge(session, keys, at=act.at)
+            tally.to_judge = True
         if datasets:
-            keys = _new_keys([reading.row for reading in readings], taken)
             self._queue_readings(session, keys, known, act, datasets, tally)
         _hold(session, waiting, act)
         tally.held = len(waiting)
@@ -151,12 +206,12 @@ class Door:
         return {**found, **{site: names for site, names in tally.sites.items() if names is not None}}
 
     def _take_statements(
-        self, session: WriteSession, statements: Sequence[tuple[Item, Statement]], act: Act, tally: Tally,
+        self, session: WriteSession, prepared: Prepared, act: Act, tally: Tally,
         datasets: Sequence[Dataset], waiting: list[Waiting],
     ) -> None:  # fmt: skip
         """Sites first, whatever order they came in: what else came may name them."""
         queued: dict[tuple[str, str], list[tuple[str, int]]] = defaultdict(list)
-        for item, record in sorted(statements, key=lambda one: not isinstance(one[1], Site)):
+        for item, record in sorted(prepared.statements, key=lambda one: not isinstance(one[1], Site)):
             site = site_of(record)
             known = self._known(session, act, tally, {site} if site else set())
             if site and site not in known:
@@ -164,7 +219,7 @@ class Door:
                 continue
             try:
                 if act.submitted and isinstance(record, Case):
-                    self._check_case(session, record)
+                    self._check_case(session, record, prepared.tables[CaseStates])
                 outcome = records.take_record(session, act, record, item.content)
             except RecordError as error:
                 tally.problems.append(_refusal(item, error.code, error.detail, error.pointers))
@@ -182,7 +237,34 @@ class Door:
             queue.enqueue(session, dataset_id, kind, keys, at=act.at)
             tally.queued = True
 
-    def _check_case(self, session: WriteSession, step: Case) -> None:
+    def _keep_findings(
+        self, session: WriteSession, readings: Sequence[Reading], taken: Taken, act: Act, tally: Tally
+    ) -> None:
+        """What came with the lines is kept as their provider's; what our rules add is told to whoever handed them in.
+
+        A line may come again for its findings alone: then it is a duplicate, and they are what is new.
+        """
+        new = {**taken.accepted, **taken.revised}
+        found: list[Found] = []
+        for position, reading in enumerate(readings):
+            record = reading.item.record
+            given = record.findings if isinstance(record, Observation) else ()
+            if not (given or reading.findings):
+                continue
+            rev = new.get(position)
+            if rev is not None:  # otherwise it was judged when it first came
+                key = Key(*reading.row.key, rev)
+                for rule, detail, reference in reading.findings:
+                    if act.submitted or rule not in given:
+                        tally.problems.append(Problem(reading.item.place, "noted", f"quality.{rule}", detail))
+                        found.append(Found(key, rule, self._home, reference, detail, act.at))
+            if rev is not None or (position in taken.duplicates and not act.submitted):
+                key = Key(*reading.row.key, rev or reading.row.rev)
+                found += [Found(key, rule, act.provider, "", "", act.at) for rule in given]
+        if found:
+            add_findings(session, found)
+
+    def _check_case(self, session: WriteSession, step: Case, states: CaseStates) -> None:
         """That the home party may take this step now. A partner's steps are its own affair; their feeds may overtake
         each other."""
         if step.from_ != self._home:
@@ -191,7 +273,7 @@ class Door:
         before = records.steps_of(session, step.case)
         if any(one.step == step.step and one.from_ == self._home for one in before):
             return  # the same step again: the store tells a duplicate from a change
-        shipped_tables()[CaseStates].check_step(step, before)
+        states.check_step(step, before)
 
     def _queue_readings(
         self, session: WriteSession, keys: list[Key], known: Programmes, act: Act, datasets: Sequence[Dataset],

@@ -16,6 +16,7 @@ from gateway.ingest.terms import Terms
 from schemas.devices import Device
 from schemas.errors import LimitError, PacketError, RecordError, SharingError, UnresolvedError
 from schemas.factors import Factors
+from schemas.flags import Flags
 from schemas.hj212 import NOTED, Damage, Message, parse_message, split_packets, to_observations
 from schemas.mappings import Meaning
 from schemas.records import Observation, Record, check_record, decode_line, decode_open_line
@@ -176,7 +177,7 @@ def _unpack_packets(content: bytes, devices: Mapping[str, Device], terms: Terms,
         try:
             message = parse_message(found, devices)
             device = devices.get(message.mn)
-            records, findings = to_observations(message, device)
+            records, findings = to_observations(message, device, terms.tables[Flags])
         except PacketError as error:
             parcel.refuse(f"packet {found.number}", error, found.segment)
             continue

@@ -130,7 +130,7 @@ def _release(gateway: Gateway, terms: Terms, provider: str, waits_for: str, name
                 came.setdefault(row.content, row.since)
         for packet, since in came.items():
             _merge(parcel, unpack(HJ212, packet, devices, terms, received=(since,)))
-        prepared = gateway.door.prepare(provider, parcel)
+        prepared = gateway.door.prepare(provider, parcel, now=now)
         with gateway.database.write() as session:
             # Were another process quicker, what it took in would come again here, as duplicates.
             _take_out(session, [row.id for row in rows])

@@ -90,7 +90,7 @@ def submit(
     # Reading and numbering need no transaction, so nobody waits for them.
     terms = Terms.at_home(gateway.governed.at(now), gateway.party)
     parcel = unpack(media_type, content, devices, terms, received=received or (now,))
-    prepared = gateway.door.prepare(gateway.party, parcel)
+    prepared = gateway.door.prepare(gateway.party, parcel, now=now)
     with gateway.database.write() as session:
         _one_at_a_time(session, arrival)
         known = _known(session, arrival)

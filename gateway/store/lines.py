@@ -63,8 +63,8 @@ def with_reason(row: Row, reason: str) -> Row:
     return row._replace(extra=_reasoned(row.extra, reason))
 
 
-def record_of(row: Row, series: SeriesKey, state: State) -> Observation | Retraction:
-    """The record behind a stored row; its times read in Beijing time."""
+def record_of(row: Row, series: SeriesKey, state: State, findings: tuple[str, ...] = ()) -> Observation | Retraction:
+    """The record behind a stored row, with what was found about it; its times read in Beijing time."""
     extra = extra_of(row)
     if state.retracted:
         key: dict[str, str | int] = {
@@ -81,7 +81,7 @@ def record_of(row: Row, series: SeriesKey, state: State) -> Observation | Retrac
         sampled=extra.sampled,
         sent=beijing_text(row.sent) if row.sent is not None else "",
         received=beijing_text(row.received) if row.received is not None else "",
-        reason=extra.reason, resent=extra.resent, remark=extra.remark,
+        reason=extra.reason, resent=extra.resent, remark=extra.remark, findings=findings,
     )  # fmt: skip
 
 

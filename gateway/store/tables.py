@@ -156,6 +156,33 @@ queue = Table(
     Index(None, "dataset", "id"),
 )
 
+# What the quality rules said of a value: by us, or by its provider in the line it sent. Never part of the value, and
+# only ever added. The code is enough for a line; the sentence and the table's version are for its provider.
+finding = Table(
+    "finding",
+    metadata,
+    Column("bucket", Integer, primary_key=True, autoincrement=False),
+    Column("series_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", BigInteger, primary_key=True, autoincrement=False),
+    Column("sample", Text, primary_key=True),
+    Column("rev", Integer, primary_key=True, autoincrement=False),
+    Column("rule", Text, primary_key=True),
+    Column("source", Text, primary_key=True),  # the party that found it
+    Column("reference", Text, nullable=False),  # quality-rules@1; empty: it came with the line
+    Column("detail", Text, nullable=False),
+    Column("found", BigInteger, nullable=False),  # when
+    sqlite_with_rowid=False,
+)
+
+# Values of ours that the rules over series have yet to look at: written with them, deleted with what is found.
+to_judge = Table(
+    "to_judge",
+    metadata,
+    Column("id", BIG, primary_key=True, autoincrement=True),
+    Column("keys", LargeBinary, nullable=False),  # msgpack: keys and revisions
+    Column("at", BigInteger, nullable=False),
+)
+
 # The newest batch of every feed, ours and our partners'. For a partner's feed this is the cursor: it moves in the
 # transaction that stores the batch's records, so it is never ahead of its data.
 feed = Table(

@@ -88,7 +88,7 @@ def apply_batch(
     refusal = _judge(granted, batch)
     parcel = Parcel() if refusal else _unpack(batch, Terms(gateway.governed.at(now)))
     refusal = refusal or _malformed(parcel, party.code, batch.manifest.count)
-    prepared = gateway.door.prepare(party.code, Parcel(problems=parcel.problems) if refusal else parcel)
+    prepared = gateway.door.prepare(party.code, Parcel(problems=parcel.problems) if refusal else parcel, now=now)
     try:
         with gateway.database.write() as session:
             head = feeds.lock_head(session, party.code, dataset)

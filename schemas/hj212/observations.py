@@ -18,10 +18,11 @@ from typing import Literal
 from schemas import periods
 from schemas.devices import CODE, Device, DeviceFactor, Label, Profile
 from schemas.errors import PacketError, RecordError
-from schemas.flags import find_flag
+from schemas.flags import Flags
 from schemas.hj212.message import AMBIGUOUS, PART_OPEN, STANDARD_MN, Message
 from schemas.hj212.problems import Finding, packet_error
 from schemas.records.observation import Observation, Stat
+from schemas.tables import shipped_tables
 from schemas.times import to_millis
 
 ASSUMED_MINUTE_PERIOD = "PT10M"
@@ -54,13 +55,15 @@ _TIME = re.compile(r"(\d{8})([01]\d|2[0-3])([0-5]\d)([0-5]\d)(\d{3})?", re.ASCII
 _SITE_MN = re.compile(r"[0-9A-Za-z._:-]{1,64}", re.ASCII)
 
 
-def to_observations(message: Message, device: Device | None = None) -> tuple[list[Observation], list[Finding]]:
+def to_observations(
+    message: Message, device: Device | None = None, flags: Flags | None = None
+) -> tuple[list[Observation], list[Finding]]:
     """The values of a message in the packet's order, and what was not taken of it or had to be assumed.
 
     CN 2011 gives instants, 2051, 2061 and 2031 values over a minute period, an hour and a day; any other command has no
     values, or says that they are not read here, and gives none. `device` is the registration under `message.mn`, None
     when there is none: the values then have no unit and must be held. An empty value becomes None, not measured. `rev`
-    is left at 0: the provider numbers.
+    is left at 0: the provider numbers. `flags` says which flags are qualifiers; without it, the table that ships does.
 
     Raises:
         PacketError: `packet.time-invalid` or `packet.mn-invalid`; then there is no key to put any value under.
@@ -69,7 +72,7 @@ def to_observations(message: Message, device: Device | None = None) -> tuple[lis
         return [], [Finding("packet.command-unread", f"CN {message.cn} has values that are not read here")]
     if message.cn not in _PERIODS:
         return [], []
-    return _Reading(message, device).observations()
+    return _Reading(message, device, flags or shipped_tables()[Flags]).observations()
 
 
 def read_profile(message: Message) -> Profile:
@@ -87,7 +90,8 @@ def read_profile(message: Message) -> Profile:
 class _Reading:
     """What all values of one message have in common, the values taken so far, and the findings."""
 
-    def __init__(self, message: Message, device: Device | None) -> None:
+    def __init__(self, message: Message, device: Device | None, flags: Flags) -> None:
+        self._flags = flags
         self._message = message
         self._device = device
         self._values: list[Observation] = []
@@ -157,7 +161,7 @@ class _Reading:
 
     def _time_and_qualifier(self, label: Label, flag: str) -> tuple[str, Literal["<", ">"] | None]:
         """The start of the period, or the instant, that DataTime names under `label`; and what the flag then says."""
-        shared = _read_shared(self._message.data_time, self._period, label, self._profile, flag)
+        shared = _read_shared(self._message.data_time, self._period, label, self._profile, flag, self._flags)
         if shared is None:
             raise self._timeless()
         self._moments[label, flag] = shared
@@ -214,7 +218,7 @@ class _Reading:
 
 @lru_cache(maxsize=4_096)  # a network of stations sends the same time and flag again and again
 def _read_shared(
-    data_time: str, period: str, label: Label, profile: Profile, flag: str
+    data_time: str, period: str, label: Label, profile: Profile, flag: str, flags: Flags
 ) -> tuple[str, Literal["<", ">"] | None] | None:
     """The instant DataTime names, and the qualifier: `>` for T, above range; `<` for L of surface-water stations."""
     at = _rfc3339(data_time)
@@ -226,7 +230,7 @@ def _read_shared(
         instant = to_millis(at)
     except RecordError:  # the hour before the first one a record may have
         return None
-    found = find_flag(profile, flag, instant) if flag else None
+    found = flags.find(profile, flag, instant) if flag else None
     return at, (found.qualifier or None) if found else None
 
 

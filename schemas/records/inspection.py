@@ -93,6 +93,10 @@ def check(inspection: Inspection) -> None:
         check_time(inspection.to, "/to")
         check_span(inspection.from_, inspection.to, "/to")
     check_prose(findings=inspection.findings)
+    check_texts(**{f"basis/{index}": text for index, text in enumerate(inspection.basis)})
+    for index, one in enumerate(inspection.inspectors):
+        check_identifier(one.party, f"/inspectors/{index}/party")
+        check_texts(**{f"inspectors/{index}/role": one.role, f"inspectors/{index}/name": one.name})
     check_attachments(evidence=inspection.evidence)
     for name, acts in (("signed", inspection.signed), ("recognised", inspection.recognised)):
         _check_acts(name, acts)
@@ -104,6 +108,7 @@ def _check_acts(name: str, acts: tuple[Signature, ...]) -> None:
         check_identifier(act.party, f"{pointer}/party")
         check_time(act.at, f"{pointer}/at")
         check_texts(**{f"{name}/{index}/by": act.by})
+        check_prose(**{f"{name}/{index}/text": act.text})
         if not act.by.strip():  # evidence is accepted by somebody, never by an office alone
             raise RecordError("who signed or judged is named", pointers=[f"{pointer}/by"])
         if act.verdict == "refused" and (name == "signed" or not act.text.strip()):

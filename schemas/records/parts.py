@@ -159,6 +159,7 @@ def check_identifiers(**lists: tuple[str, ...]) -> None:
 
 def check_name(name: Name, what: str) -> None:
     """A name has its Chinese form."""
+    check_texts(**{"name/zh": name.zh, "name/en": name.en})
     if not name.zh.strip():
         raise RecordError(f"{what} has a Chinese name", pointers=["/name/zh"])
 
@@ -167,6 +168,7 @@ def check_aliases(aliases: tuple[Alias, ...]) -> None:
     """Earlier names with possible dates, in order."""
     for index, alias in enumerate(aliases):
         pointer = f"/aliases/{index}"
+        check_texts(**{f"aliases/{index}/name": alias.name})
         if not alias.name.strip():
             raise RecordError("an alias is a name", pointers=[f"{pointer}/name"])
         for member, day in (("since", alias.since), ("until", alias.until)):
@@ -192,6 +194,7 @@ def check_attachments(**lists: tuple[Attachment, ...]) -> None:
             if _DIGEST.fullmatch(one.digest) is None:
                 message = "a digest is `sha256:` and 43 characters of base64url"
                 raise RecordError(message, code="record.digest-invalid", pointers=[f"{pointer}/digest"])
+            check_texts(**{f"{name}/{index}/name": one.name, f"{name}/{index}/media_type": one.media_type})
             if one.size < 0:
                 raise RecordError("a file's size is not negative", pointers=[f"{pointer}/size"])
 

@@ -187,6 +187,8 @@ def _check_case(step: Case) -> None:
     case.check(step)
     for index, reference in enumerate(step.about):
         check_key(reference.kind, reference.key, f"/about/{index}/key")
+        if reference.provider:
+            check_identifier(reference.provider, f"/about/{index}/provider")
 
 
 def _check_retraction(record: Retraction) -> None:

@@ -24,6 +24,7 @@ from schemas.records.parts import (
     check_identifiers,
     check_name,
     check_position,
+    check_texts,
 )
 
 SiteType = Literal["water-station", "section", "lake-point", "drinking-source", "air-station", "outlet", "mobile-route"]
@@ -82,7 +83,10 @@ class Site(
 def check(site: Site) -> None:
     """That a site makes sense. Raises RecordError."""
     check_identifier(site.id, "/id")
+    check_identifier(site.district, "/district")
     check_identifiers(programmes=site.programmes, areas=site.areas, upstream=site.upstream, downstream=site.downstream)
+    check_identifiers(border=site.border)
+    check_texts(water=site.water, target=site.target, owner=site.owner)
     check_name(site.name, "a site")
     check_aliases(site.aliases)
     check_position(site.position)

@@ -21,6 +21,7 @@ from schemas.records.parts import (
     check_aliases,
     check_dates,
     check_decimal,
+    check_identifier,
     check_identifiers,
     check_name,
     check_position,
@@ -79,6 +80,7 @@ def check(source: Source) -> None:
     check_unit_id(source.id, "/id")
     if source.credit_code:
         check_credit_code(source.credit_code, "/credit_code")
+    check_identifier(source.district, "/district")
     check_identifiers(categories=source.categories, outlets=source.outlets)
     for outlet in source.outlets:
         check_outlet_code(outlet, "/outlets")
@@ -92,5 +94,6 @@ def check(source: Source) -> None:
     check_dates(opened=source.opened, closed=source.closed)
     if source.closed and source.state != "closed":
         raise RecordError("a source with a day of closing is closed", pointers=["/state"])
-    for contact in source.contacts:
-        check_texts(contacts=contact.name)
+    for index, contact in enumerate(source.contacts):
+        where = f"contacts/{index}"
+        check_texts(**{f"{where}/{name}": getattr(contact, name) for name in ("name", "role", "telephone")})

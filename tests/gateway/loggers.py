@@ -198,10 +198,10 @@ class PoisonedDoor:
     def __init__(self, door: Any, value: str) -> None:
         self._door, self._value = door, value
 
-    def prepare(self, provider: str, parcel: Any) -> Any:
+    def prepare(self, provider: str, parcel: Any, **options: Any) -> Any:
         if any(getattr(item.record, "value", "") == self._value for item in parcel.items):
             raise ZeroDivisionError
-        return self._door.prepare(provider, parcel)
+        return self._door.prepare(provider, parcel, **options)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._door, name)

@@ -31,6 +31,7 @@ COMMANDS_ONLY = {
     "IllnessError",  # `taipu doctor`
     "InputError",  # what was typed
     "KeysError",  # key files
+    "OutlineError",  # a file that an operator names in the settings
     "SettingsError",  # starting
 }
 """Raised to somebody at a terminal, before or beside serving: no request is ever answered with one."""

@@ -118,6 +118,8 @@ def test_all_faults_are_reported_at_once_each_by_its_name(tmp_path, monkeypatch)
             "key_passphrase = 'long enough now'\nkey_passphrase_file = 'p'\n", "/key_passphrase_file", id="two"
         ),
         pytest.param("home = '/elsewhere'\n", "/home", id="another home directory"),
+        pytest.param("[outlines]\nfile = 'x.geojson'\n", "/outlines/datum", id="outlines that may be shifted"),
+        pytest.param("[outlines]\ndatum = 'Beijing54'\n", "/outlines/datum", id="a reference system there is not"),
     ],
 )
 def test_a_setting_that_cannot_be_is_refused_without_showing_its_value(tmp_path, more, pointer):

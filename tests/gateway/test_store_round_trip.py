@@ -24,6 +24,7 @@ from gateway.store.sites import Sites
 from partners.plans import Plans
 from schemas.records import decode_line, encode_record
 from schemas.tables import shipped_tables
+from schemas.times import now_millis
 from tests.conftest import BACKENDS, new_postgres
 from tests.world import WUJIANG, reading_line, site_line
 
@@ -70,10 +71,10 @@ class Store:
     def take(self, *lines: bytes) -> None:
         """Store lines of a provider that assigned their revisions."""
         self._taken += 1
-        door = Door("330421", Interning(self.database), Sites())
+        door = Door("330421", Interning(self.database), Sites(), lambda _now: shipped_tables())
         parcel = unpack_lines(lines, Terms(shipped_tables()))
         assert not parcel.problems, parcel.problems
-        prepared = door.prepare(self.provider, parcel)
+        prepared = door.prepare(self.provider, parcel, now=now_millis())
         with self.database.write() as session:
             act = begin_act(session, "batch", self.provider, str(self._taken), at=1, submitted=False)
             tally = door.take(session, prepared, act, Plans(()))

@@ -186,7 +186,7 @@ def test_a_factor_or_unit_not_known_yet_is_held_not_refused(members: dict[str, A
 def test_a_line_and_a_site_have_a_largest_size() -> None:
     for line, size in (
         (reading_line(reason="x" * MAX_LINE), MAX_LINE),
-        (site_line(owner="x" * MAX_STATEMENT), MAX_STATEMENT),
+        (site_line(upstream=[f"{number:0100}" for number in range(MAX_STATEMENT // 100)]), MAX_STATEMENT),
     ):
         with pytest.raises(LimitError, match=f"{size} bytes") as caught:
             check_record(decode_line(line))
@@ -230,3 +230,51 @@ def test_no_bytes_raise_anything_but_our_error(line: bytes) -> None:
         check_record(decode_line(line))
     except SharingError as error:
         assert isinstance(error, RecordError | LimitError)  # noqa: PT017 - nearly all bytes are refused, not all
+
+
+NUL = "a\0b"
+REFERENCE = {"kind": "site", "key": {"id": "a"}, "provider": NUL}
+FILE = {"digest": "sha256:" + "A" * 43, "name": NUL, "media_type": "text/plain", "size": 1}
+
+
+@pytest.mark.parametrize(
+    ("kind", "members", "pointer"),
+    [
+        ("site", {"name": {"zh": "平望", "en": NUL}}, "/name/en"),
+        ("site", {"aliases": [{"name": "旧名"}, {"name": NUL}]}, "/aliases/1/name"),
+        ("site", {"district": ""}, "/district"),
+        ("site", {"border": ["吴江"]}, "/border"),
+        ("site", {"water": NUL}, "/water"),
+        ("site", {"target": NUL}, "/target"),
+        ("site", {"owner": "x" * 129}, "/owner"),
+        ("source", {"district": "吴江"}, "/district"),
+        ("source", {"contacts": [{"name": "李", "telephone": NUL}]}, "/contacts/0/telephone"),
+        ("source", {"contacts": [{"name": "李", "role": NUL}]}, "/contacts/0/role"),
+        ("inspection", {"basis": ["x", NUL]}, "/basis/1"),
+        ("inspection", {"inspectors": [{"party": "", "role": "x"}]}, "/inspectors/0/party"),
+        ("inspection", {"inspectors": [{"party": "a", "role": NUL}]}, "/inspectors/0/role"),
+        ("inspection", {"inspectors": [{"party": "a", "role": "x", "name": NUL}]}, "/inspectors/0/name"),
+        ("inspection", {"evidence": [FILE]}, "/evidence/0/name"),
+        ("inspection", {"evidence": [FILE | {"name": "a", "media_type": NUL}]}, "/evidence/0/media_type"),
+        (
+            "inspection",
+            {"signed": [{"party": "a", "by": "x", "at": "2026-11-20T10:00:00Z", "text": NUL}]},
+            "/signed/0/text",
+        ),
+        ("case", {"about": [REFERENCE]}, "/about/0/provider"),
+    ],
+)
+def test_no_text_anywhere_holds_what_a_database_or_a_screen_cannot(
+    kind: str, members: dict[str, Any], pointer: str
+) -> None:
+    whole: dict[str, dict[str, Any]] = {
+        "site": {"id": "a", "type": "section", "name": {"zh": "平望"}, "district": "320509"},
+        "source": {"id": "91130200699229617X001P", "name": {"zh": "厂"}, "district": "320509"},
+        "inspection": {"id": "a", "parties": ["a"], "from": "2026-11-20T10:00:00Z", "site": "s"},
+        "case": {
+            "case": "a", "step": 1, "type": "warning", "from": "a", "to": ["b"], "state": "opened",
+            "at": "2026-11-20T10:00:00Z",
+        },
+    }  # fmt: skip
+    check_record(decode_line(json.dumps({"kind": kind, **whole[kind]}).encode()))
+    assert refusal(json.dumps({"kind": kind, **whole[kind], **members}).encode()).pointers == (pointer,)
