@@ -24,7 +24,7 @@ def add(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Devices in YAML or JSON; - reads standard input.")],
     home: HomeOption = Path(),
 ) -> None:
-    """Register data loggers; one with a known MN takes the place of the earlier registration.
+    """Register data loggers; a known MN takes the place of the earlier one.
 
     A running gateway takes in what was held for them within a second or so.
     """

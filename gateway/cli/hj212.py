@@ -71,9 +71,9 @@ def listen(
         str | None, typer.Option("--listen", metavar="HOST:PORT", help="Where, in place of what the settings say.")
     ] = None,
 ) -> None:
-    """Take in what data loggers send over TCP, and answer once it is stored, until told to stop.
+    """Take in what data loggers send over TCP, and answer once it is stored.
 
-    `taipu serve` does the same where the settings name an address under [loggers]; this is for a process, or a machine,
+    Runs until told to stop. `taipu serve` does the same where the settings name an address under [loggers]; this is for a process, or a machine,
     of its own beside it.
     """
     from gateway.logging import configure_logging
