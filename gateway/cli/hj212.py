@@ -73,8 +73,8 @@ def listen(
 ) -> None:
     """Take in what data loggers send over TCP, and answer once it is stored.
 
-    Runs until told to stop. `taipu serve` does the same where the settings name an address under [loggers]; this is for a process, or a machine,
-    of its own beside it.
+    Runs until told to stop. `taipu serve` does the same where the settings name an address under [loggers]; this is for
+    a process, or a machine, of its own beside it.
     """
     from gateway.logging import configure_logging
     from gateway.server import serve_loggers
