@@ -29,6 +29,7 @@ from schemas.errors import (
     SharingError,
     SignatureError,
 )
+from schemas.sheets import ProfileError
 from schemas.tables import TableError
 
 
@@ -98,6 +99,7 @@ STATUS: dict[type[SharingError], int] = {
     RecordError: 422,
     PacketError: 422,
     PlanError: 422,
+    ProfileError: 422,
     TableError: 422,
     CalendarError: 422,
     GovernanceError: 409,

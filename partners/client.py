@@ -139,13 +139,18 @@ class PartnerClient:
         self._send("POST", "/v1/receipts", content=token, headers={"Content-Type": "application/jose"})
 
     def submit(
-        self, content: bytes, media_type: str, *, key: str | None = None, dry_run: bool = False
-    ) -> dict[str, Any]:
-        """Hand in records at the party's own gateway; its answer, also when nothing could be taken (422)."""
+        self, content: bytes, media_type: str, *, key: str | None = None, dry_run: bool = False, profile: str = "",
+        year: int | None = None,
+    ) -> dict[str, Any]:  # fmt: skip
+        """Hand in records at the party's own gateway; its answer, also when nothing could be taken (422).
+
+        `profile` names what reads a sheet, `year` is that of its dates which say none.
+        """
         headers = {"Content-Type": media_type} | ({"Idempotency-Key": key} if key else {})
+        said = {"dry_run": "true" if dry_run else "", "profile": profile, "year": str(year or "")}
         answer = self._send(
             "POST", "/v1/submissions", content=content, headers=headers,
-            params={"dry_run": "true"} if dry_run else None, accept=(200, 201, 422),
+            params={name: text for name, text in said.items() if text}, accept=(200, 201, 422),
         )  # fmt: skip
         return answer.json()
 

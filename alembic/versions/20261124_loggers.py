@@ -1,7 +1,7 @@
 """Data loggers: who is a stranger, what is asked of them, and the figures of their listener.
 
 Revision: 20261124_loggers
-Follows: 20261124_findings
+Follows: 20261124_sheets
 """
 
 import sqlalchemy as sa
@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "20261124_loggers"
-down_revision = "20261124_findings"
+down_revision = "20261124_sheets"
 branch_labels = None
 depends_on = None
 

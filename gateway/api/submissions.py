@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import json
+from typing import Annotated, Any, Literal
 
 import zstandard
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -10,10 +11,12 @@ from fastapi.responses import JSONResponse
 
 from gateway.api.access import Body, Caller, Home, WritableHome, allow
 from gateway.errors import NotFoundError
+from gateway.ingest.reports import report_as_sheet
 from gateway.ingest.submissions import MAX_KEY, find_submission, submit
 from gateway.service import Gateway
 from partners.grants import Submit
 from partners.principal import Principal
+from schemas.sheets import CSV, XLSX
 from schemas.times import now_millis
 
 router = APIRouter()
@@ -24,13 +27,18 @@ def post_submission(
     request: Request, gateway: WritableHome, caller: Caller, body: Body,
     idempotency_key: Annotated[str | None, Header(max_length=MAX_KEY)] = None,
     dry_run: Annotated[bool, Query()] = False,
+    profile: Annotated[str, Query(max_length=80, description="What reads a sheet: name, or name@version.")] = "",
+    year: Annotated[int | None, Query(ge=1900, le=2999, description="Of a sheet's dates that say no year.")] = None,
 ) -> Response:  # fmt: skip
     """201 with counts, report and a signed receipt; 200 when it had been taken before; 422 when nothing could be."""
     now = now_millis()
     with gateway.database.read() as session:
         allow(session, gateway, caller, Submit(), now=now)
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    done = submit(gateway, caller, media_type, body, now=now, idempotency_key=idempotency_key, dry_run=dry_run)
+    done = submit(
+        gateway, caller, media_type, body, now=now, idempotency_key=idempotency_key, dry_run=dry_run,
+        profile=profile, year=year,
+    )  # fmt: skip
     if not done.acceptable:
         problem = {
             "type": "about:blank", "title": "submission.refused", "status": 422, "code": "submission.refused",
@@ -48,10 +56,21 @@ def read_submission(gateway: Home, caller: Caller, submission_id: str) -> Respon
 
 
 @router.get("/v1/submissions/{submission_id}/report", summary="Line by line, what was refused, held or revised")
-def read_submission_report(gateway: Home, caller: Caller, submission_id: str) -> Response:
-    """NDJSON: place, verdict, code, detail, pointers and the offending text."""
+def read_submission_report(
+    gateway: Home, caller: Caller, submission_id: str,
+    form: Annotated[Literal["ndjson", "csv", "xlsx"], Query(alias="format")] = "ndjson",
+) -> Response:  # fmt: skip
+    """NDJSON: place, verdict, code, detail, pointers and the offending text. As a sheet: the one that came, with the
+    reasons beside the cells."""
     row = own_submission(gateway, caller, submission_id)
-    return Response(zstandard.ZstdDecompressor().decompress(row.report), media_type="application/x-ndjson")
+    report = zstandard.ZstdDecompressor().decompress(row.report)
+    if form == "ndjson":
+        return Response(report, media_type="application/x-ndjson")
+    tables = gateway.governed.at(now_millis())
+    with gateway.database.read() as session:
+        sheet = report_as_sheet(session, row, map(json.loads, report.splitlines()), form, tables)
+    name = {"Content-Disposition": f'attachment; filename="report-{row.id}.{form}"'}
+    return Response(sheet, media_type=CSV if form == "csv" else XLSX, headers=name)
 
 
 @router.get("/v1/submissions/{submission_id}/content", summary="The bytes as they were handed in")

@@ -14,6 +14,7 @@ import typer
 from gateway.cli import (
     audit,
     batch,
+    check,
     client,
     demo,
     device,
@@ -23,6 +24,7 @@ from gateway.cli import (
     limits,
     partner,
     plan,
+    profile,
     send,
     setup,
     sync,
@@ -64,12 +66,14 @@ app.command()(demo.demo)
 app.command()(setup.init)
 app.command()(setup.serve)
 app.command()(send.send)
+app.command()(check.check)
 app.command()(doctor.doctor)
 for name, group in {
     "plan": plan.app,
     "partner": partner.app,
     "client": client.app,
     "device": device.app,
+    "profile": profile.app,
     "table": table.app,
     "sync": sync.sync_app,
     "feed": sync.feed_app,

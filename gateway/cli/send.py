@@ -17,6 +17,7 @@ from partners.client import PartnerClient
 from partners.client_file import read_client_file
 from partners.errors import PartnerRefusedError
 from schemas.errors import SharingError
+from schemas.sheets import CSV, XLSX
 
 _COUNTS = ("accepted", "duplicates", "revised", "refused", "held")
 
@@ -27,15 +28,21 @@ class Format(StrEnum):
     NDJSON = "ndjson"
     JSON = "json"
     HJ212 = "hj212"
+    CSV = "csv"
+    XLSX = "xlsx"
 
 
-_MEDIA_TYPES = {Format.NDJSON: NDJSON, Format.JSON: JSON, Format.HJ212: HJ212}
+_MEDIA_TYPES = {
+    Format.NDJSON: NDJSON, Format.JSON: JSON, Format.HJ212: HJ212, Format.CSV: CSV, Format.XLSX: XLSX,
+}  # fmt: skip
 _SUFFIXES = {
     ".ndjson": Format.NDJSON,
     ".jsonl": Format.NDJSON,
     ".json": Format.JSON,
     ".hj212": Format.HJ212,
     ".txt": Format.HJ212,
+    ".csv": Format.CSV,
+    ".xlsx": Format.XLSX,
 }
 
 
@@ -44,6 +51,8 @@ def send(
     client: Annotated[Path, typer.Option(metavar="CLIENT.json", help="What `taipu client add` printed.")],
     url: Annotated[str | None, typer.Option(metavar="URL", help="Another address than the client file's.")] = None,
     kind: Annotated[Format | None, typer.Option("--type", help="What it is, where its name does not say.")] = None,
+    profile: Annotated[str, typer.Option(metavar="NAME", help="What reads a sheet, see `taipu profile list`.")] = "",
+    year: Annotated[int | None, typer.Option(min=1900, max=2999, help="Of a sheet's dates that say no year.")] = None,
     receipt: Annotated[Path | None, typer.Option(metavar="FILE", help="Keep the signed receipt here.")] = None,
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only report; nothing is kept.")] = False,
@@ -51,15 +60,16 @@ def send(
 ) -> None:
     """Hand in records over HTTPS, as a station platform does.
 
-    Takes NDJSON (.ndjson, .jsonl), a JSON array (.json) or HJ 212 packets (.hj212, .txt). Prints counts, and a line
-    for each place that was not simply taken. Sending the same bytes again is harmless.
+    Takes NDJSON (.ndjson, .jsonl), a JSON array (.json), HJ 212 packets (.hj212, .txt) or a sheet (.csv, .xlsx) with
+    its profile. Prints counts, and a line for each place that was not simply taken. Sending the same bytes again is
+    harmless.
     """
     kind = kind or _SUFFIXES.get(file.suffix.lower())
     if kind is None:
         raise typer.BadParameter(f"the name {file.name} does not say what it is; give --type", param_hint="--type")
     content = read_input(file)
     with read_client_file(client).connect(url) as gateway:
-        outcome = gateway.submit(content, _MEDIA_TYPES[kind], dry_run=dry_run)
+        outcome = gateway.submit(content, _MEDIA_TYPES[kind], dry_run=dry_run, profile=profile, year=year)
         if not all(type(outcome.get(name)) is int for name in _COUNTS):
             raise _refusal(outcome)
         problems = outcome.pop("problems", None) or _report(gateway, outcome)

@@ -19,13 +19,14 @@ from schemas.factors import Factors
 from schemas.flags import Flags
 from schemas.hj212 import NOTED, Damage, Message, parse_message, split_packets, to_observations
 from schemas.mappings import Meaning
-from schemas.records import Observation, Record, check_record, decode_line, decode_open_line
+from schemas.records import Observation, Record, check_record, decode_line, decode_open_line, encode_record
+from schemas.sheets import CSV, SHEETS, XLSX, Finding, Through, place, read_grid, read_sheet
 from schemas.times import beijing_text
 
 NDJSON = "application/x-ndjson"
 JSON = "application/json"
 HJ212 = "text/vnd.hj212"
-MEDIA_TYPES = (NDJSON, JSON, HJ212)
+MEDIA_TYPES = (NDJSON, JSON, HJ212, CSV, XLSX)
 
 MAX_LINES = 200_000  # records of one submission; a larger load is several
 _SHOWN = 200  # bytes of the offending text that a report repeats
@@ -101,9 +102,10 @@ class Parcel:
 
 
 def unpack(
-    media_type: str, content: bytes, devices: Mapping[str, Device], terms: Terms, *, received: Sequence[int] = ()
-) -> Parcel:
-    """The parcel in `content`, of one of `MEDIA_TYPES`, read in these terms.
+    media_type: str, content: bytes, devices: Mapping[str, Device], terms: Terms, through: Through | None = None, *,
+    received: Sequence[int] = (),
+) -> Parcel:  # fmt: skip
+    """The parcel in `content`, of one of `MEDIA_TYPES`, read in these terms. A sheet is read `through` its profile.
 
     A logger cannot say when its packet arrived, so `received` does, in ms UTC: one instant for each packet in turn, the
     last one for all that follow. Records say it themselves.
@@ -122,6 +124,8 @@ def unpack(
             return unpack_lines(_array(content), terms, word="element")
         case "text/vnd.hj212":
             return _unpack_packets(content, devices, terms, [beijing_text(at) for at in received])
+    if media_type in SHEETS:
+        return _unpack_sheet(media_type, content, through)
     raise RecordError(f"records come as {', '.join(MEDIA_TYPES)}", code="submission.media-type")
 
 
@@ -194,6 +198,35 @@ def _unpack_packets(content: bytes, devices: Mapping[str, Device], terms: Terms,
         if len(parcel.items) > MAX_LINES:
             raise LimitError(f"a submission holds at most {MAX_LINES} records", code="submission.too-many")
     return parcel
+
+
+def _unpack_sheet(media_type: str, content: bytes, through: Through | None) -> Parcel:
+    """The records of a sheet, each with the line it would have come as: that is what waits where something does.
+
+    The tables in force are those of `through`. Its profile speaks the shared codes: the party's own are not looked for.
+    """
+    if through is None:
+        message = "a sheet comes with the name of the profile that reads it (profile=NAME)"
+        raise RecordError(message, code="submission.profile-missing")
+    parcel = Parcel()
+    grid = read_grid(media_type, content, through.profile)
+    for found in read_sheet(grid, through.profile, through.use):
+        where = place(found.row, found.column)
+        if isinstance(found, Finding):
+            _add_finding(parcel, where, found)
+        else:
+            parcel.items.append(Item(where, found.record, encode_record(found.record)))
+        if len(parcel.items) > MAX_LINES:
+            raise LimitError(f"a submission holds at most {MAX_LINES} records", code="submission.too-many")
+    if not parcel.items and not parcel.problems:
+        raise _empty()
+    return parcel
+
+
+def _add_finding(parcel: Parcel, where: str, found: Finding) -> None:
+    if found.record is not None:
+        parcel.waiting.append(Waiting(where, encode_record(found.record), NDJSON, found.waits_for, found.name))
+    parcel.problems.append(Problem(where, found.verdict, found.code, found.detail, found.pointers, found.text))
 
 
 def _add_damage(parcel: Parcel, found: Damage, content: bytes, devices: Mapping[str, Device]) -> None:

@@ -26,6 +26,7 @@ from gateway.errors import ConflictError, NotFoundError
 from gateway.ingest.devices import devices_of
 from gateway.ingest.door import Prepared, Tally
 from gateway.ingest.parcel import HJ212, Problem, unpack
+from gateway.ingest.profiles import reading_through
 from gateway.ingest.terms import Terms
 from gateway.receipts import give_submission_receipt
 from gateway.service import Gateway
@@ -34,6 +35,7 @@ from gateway.store.acts import begin_act
 from partners.plans import plans_in_force
 from partners.principal import Principal
 from schemas import jws
+from schemas.sheets import SHEETS, Through
 from schemas.times import utc_text
 
 _submission = tables.submission
@@ -66,22 +68,28 @@ class _Arrival:
     digest: str  # base64url SHA-256 of the content
     key: str | None
     at: int
+    profile: str | None = None  # of a sheet: what it is read through
 
 
 def submit(
     gateway: Gateway, principal: Principal, media_type: str, content: bytes, *, now: int,
-    idempotency_key: str | None = None, dry_run: bool = False, received: Sequence[int] = (),
+    idempotency_key: str | None = None, dry_run: bool = False, profile: str = "", year: int | None = None,
+    received: Sequence[int] = (),
 ) -> Submitted:  # fmt: skip
     """Take `content` from a client that may submit. `now` in ms UTC. With `dry_run` nothing is kept.
 
-    `received` says when each packet of a logger came, where that was before `now` (see `unpack`).
+    `profile` names what a sheet is read through, `year` is that of dates which say none. `received` says when each
+    packet of a logger came, where that was before `now` (see `unpack`).
 
     Raises:
+        NotFoundError: `profile.unknown`.
         RecordError, LimitError: the whole cannot be read as `media_type`.
         ConflictError: `submission.key-reused`: the key came with other content before.
     """
     digest = jws.b64encode(hashlib.sha256(content).digest())
-    arrival = _Arrival(uuid4().hex, principal.client_id, media_type, content, digest, idempotency_key, now)
+    through = _through(gateway, media_type, profile, year, now)
+    read_as = through.reference if through else None
+    arrival = _Arrival(uuid4().hex, principal.client_id, media_type, content, digest, idempotency_key, now, read_as)
     with gateway.database.read() as session:
         known = _known(session, arrival)
         devices = devices_of(session) if media_type == HJ212 else {}
@@ -89,7 +97,7 @@ def submit(
         return Submitted(known, fresh=False)
     # Reading and numbering need no transaction, so nobody waits for them.
     terms = Terms.at_home(gateway.governed.at(now), gateway.party)
-    parcel = unpack(media_type, content, devices, terms, received=received or (now,))
+    parcel = unpack(media_type, content, devices, terms, through, received=received or (now,))
     prepared = gateway.door.prepare(gateway.party, parcel, now=now)
     with gateway.database.write() as session:
         _one_at_a_time(session, arrival)
@@ -102,6 +110,13 @@ def submit(
         outcome = _keep(gateway, session, arrival, tally, terms)
     gateway.settle(gateway.party, tally)
     return Submitted(outcome, fresh=True)
+
+
+def _through(gateway: Gateway, media_type: str, profile: str, year: int | None, now: int) -> Through | None:
+    if media_type not in SHEETS or not profile:
+        return None
+    with gateway.database.read() as session:
+        return reading_through(session, profile, gateway.governed.at(now), party=gateway.party, now=now, year=year)
 
 
 def find_submission(session: ReadSession, submission_id: str) -> Any:
@@ -127,11 +142,17 @@ def _known(session: ReadSession, arrival: _Arrival) -> dict[str, Any] | None:
     if arrival.key is not None:
         row = session.execute(select(_submission).where(mine, _submission.c.idempotency_key == arrival.key)).first()
         if row is not None:
-            if row.sha256 != arrival.digest:
+            if (row.sha256, row.profile) != (arrival.digest, arrival.profile):
                 raise ConflictError("this key came with other content before", code="submission.key-reused")
             return _outcome(row)
-    same = (mine, _submission.c.sha256 == arrival.digest, _submission.c.media_type == arrival.media_type)
-    row = session.execute(select(_submission).where(*same, _submission.c.final == 1).limit(1)).first()
+    same = (
+        mine,
+        _submission.c.sha256 == arrival.digest,
+        _submission.c.media_type == arrival.media_type,
+        _submission.c.profile.is_not_distinct_from(arrival.profile),
+        _submission.c.final == 1,
+    )
+    row = session.execute(select(_submission).where(*same).limit(1)).first()
     return _outcome(row) if row is not None else None
 
 
@@ -191,7 +212,7 @@ def _keep(gateway: Gateway, session: WriteSession, arrival: _Arrival, tally: Tal
         insert(_submission).values(
             id=arrival.id, client=arrival.client, media_type=arrival.media_type, sha256=arrival.digest,
             idempotency_key=arrival.key, at=arrival.at, content=compress(arrival.content), report=compress(report),
-            outcome=json.dumps(outcome), final=int(tally.refused == 0),
+            outcome=json.dumps(outcome), final=int(tally.refused == 0), profile=arrival.profile,
         )
     )  # fmt: skip
     return outcome

@@ -49,6 +49,26 @@ class Sites:
             return self._programmes
 
 
+def names_of_sites(session: ReadSession, provider: str) -> dict[str, str]:
+    """The id of each site of `provider` by its names and aliases; a name that several sites have is left out."""
+    table = tables.record
+    query = select(table.c.line).where(table.c.provider == provider, table.c.kind == "site").order_by(table.c.key)
+    named: dict[str, set[str]] = {}
+    for line in session.execute(query).scalars():
+        site = msgspec.json.decode(line, type=_Named)
+        for name in (*site.name.values(), *(alias.get("name", "") for alias in site.aliases)):
+            named.setdefault(name, set()).add(site.id)
+    return {name: sites.pop() for name, sites in named.items() if name and len(sites) == 1}
+
+
+class _Named(msgspec.Struct):
+    """As much of a site's line as names it. A retraction, which may be what is current, has no names."""
+
+    id: str = ""
+    name: dict[str, str] = {}
+    aliases: tuple[dict[str, str], ...] = ()
+
+
 class _Known(msgspec.Struct):
     """As much of a site's line as is asked for here; whatever else is in it."""
 

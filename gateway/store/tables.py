@@ -57,6 +57,7 @@ submission = Table(
     Column("report", LargeBinary, nullable=False),  # NDJSON, one zstd frame
     Column("outcome", Text, nullable=False),  # the answer, as it was given
     Column("final", Integer, nullable=False),  # 1: nothing was refused, so the same bytes get the same answer
+    Column("profile", Text),  # of a sheet: the profile and version that read it, and a year that was given
     UniqueConstraint("client", "idempotency_key"),
     Index(None, "client", "sha256"),
 )
@@ -286,6 +287,16 @@ logger_figure = Table(
     Column("name", Text, primary_key=True),
     Column("value", BigInteger, nullable=False),
     Column("at", BigInteger, nullable=False),
+)
+
+# How sheets are read: what a person wrote about the columns of one sort of sheet. A version is never changed.
+profile = Table(
+    "profile",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("body", LargeBinary, nullable=False),  # the document, as it was given
+    Column("added", BigInteger, nullable=False),
 )
 
 # Versions of governed tables that people of this gateway proposed. What was decided about stays as it was decided

@@ -17,6 +17,7 @@ from gateway.evidence_export import write_evidence
 from gateway.store import feeds
 from schemas import jws
 from schemas.batch import write_batch
+from schemas.sheets import shipped_profile
 from tests.gateway.commands import quiet, refused, taipu, taipu_json
 from tests.world import (
     ANTIMONY,
@@ -143,6 +144,13 @@ def test_send_reads_a_json_array_and_packets_by_their_names_or_as_told(station, 
     told = taipu("send", "-", "--type", "ndjson", "--client", station, given=reading_line(31))
     assert told.stdout.startswith("1 accepted")
     assert taipu("send", "-", "--client", station, given=b"").exit_code == ExitCode.USAGE
+
+
+def test_send_hands_in_a_sheet_with_the_profile_that_reads_it(station, tmp_path):
+    header = ",".join(shipped_profile("air-hourly").columns()[0])
+    (tmp_path / "hours.csv").write_text(f"{header}\nAQ-1,2026-03-01T0900,10,20,3,4,50,0.5\n")
+    assert taipu_json("send", tmp_path / "hours.csv", "--client", station, "--profile", "air-hourly")["held"] == 6
+    refused(taipu("send", tmp_path / "hours.csv", "--client", station), "submission.profile-missing")
 
 
 def test_send_of_nothing_that_can_be_taken_fails(station, tmp_path):

@@ -9,10 +9,15 @@ from typing import Any
 
 import pytest
 
+from gateway.ingest.door import Door
+from gateway.ingest.parcel import unpack_lines
+from gateway.ingest.terms import Terms
 from gateway.store import records
+from gateway.store.sites import Sites
 from partners.plans import plans_in_force
 from schemas import batch as batches
 from schemas.batch import Batch, write_batch
+from schemas.outlines import Outlines
 from schemas.records import Retraction, Site, Statement
 from schemas.times import now_millis
 from tests.gateway.callers import Caller, caller, listening
@@ -337,3 +342,45 @@ def test_an_old_name_leads_to_todays_site_by_date_and_pages_hold_each_once(wujia
         assert len(seen) == 6
         other = home.get("/v1/cases", params={"cursor": home.get("/v1/sites", params={"limit": 4}).json()["next"]})
         assert (other.status_code, other.json()["code"]) == (400, "cursor.invalid")
+
+
+def test_a_site_that_is_not_where_it_says_is_stored_and_its_provider_told(wujiang: Node) -> None:
+    swapped = {"x": "30.98", "y": "120.64", "datum": "WGS84"}
+    outcome = hand_in(wujiang, site_line(position=swapped))
+    (problem,) = report(wujiang, outcome)
+    assert counts(outcome) == {"accepted": 1}
+    assert (problem["verdict"], problem["code"]) == ("noted", "position.swapped")
+
+
+def test_a_declared_datum_that_fits_only_after_undoing_gcj02_is_told(
+    wujiang: Node, shared: Path, tmp_path: Path
+) -> None:
+    """Qingpu's outline, which is in GCJ-02 itself; a point just inside its border as somebody's map shows it."""
+    outline = shared / "testdata" / "real" / "geo" / "boundary_310118_gcj02.geojson"
+    border = json.loads(outline.read_text())
+    x, y = easternmost(border)
+    outlines = Outlines.read(outline.read_bytes(), "GCJ-02", tolerance=0)
+    door = Door(WUJIANG, wujiang.gateway.interning, Sites(), wujiang.gateway.governed.at, outlines)
+    told = {}
+    for datum in ("GCJ-02", "WGS84"):
+        line = site_line("310118-SW-0001", position={"x": f"{x - 0.001:.6f}", "y": f"{y:.6f}", "datum": datum})
+        parcel = unpack_lines([line], Terms(wujiang.gateway.tables))
+        told[datum] = [problem.code for problem in door.prepare(WUJIANG, parcel, now=now_millis()).problems]
+    assert told == {"GCJ-02": [], "WGS84": ["position.looks-like-gcj02"]}
+
+
+def easternmost(geojson: dict[str, Any]) -> tuple[float, float]:
+    """The corner of an outline that lies farthest east."""
+    found: list[tuple[float, float]] = []
+
+    def collect(part: Any) -> None:
+        if isinstance(part[0], (int, float)):
+            found.append((part[0], part[1]))
+        else:
+            for inner in part:
+                collect(inner)
+
+    shapes = geojson.get("features", [geojson])
+    for shape in shapes:
+        collect(shape["geometry"]["coordinates"])
+    return max(found)
