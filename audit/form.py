@@ -37,6 +37,7 @@ TABLE_APPROVED = "taipu/table-approved/1"
 TABLE_REJECTED = "taipu/table-rejected/1"
 FINDING = "taipu/finding/1"
 RELEASE = "taipu/release/1"
+STRANGERS_EXPIRED = "taipu/strangers-expired/1"  # packets of devices that nobody registered
 
 MAX_INTEGER = 2**53 - 1  # a larger JSON number means different things to different readers (RFC 8785, section 3.2.2.3)
 

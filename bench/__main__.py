@@ -22,12 +22,13 @@ from bench.feed import measure_feed, measure_publishing
 from bench.hj212 import measure_hj212
 from bench.ingest import measure_ingest
 from bench.log import measure_audit, measure_log
+from bench.loggers import measure_loggers
 from bench.machine import describe_machine
 from bench.rounds import Measure
 from gateway.server import spare_collecting
 
 RESULTS = Path(__file__).with_name("results.json")
-PARTS = ("ingest", "publish", "feed", "apply", "hj212", "log", "audit", "access")
+PARTS = ("ingest", "publish", "feed", "apply", "hj212", "loggers", "log", "audit", "access")
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,13 @@ class Size:
     batches: int  # of 10,000 observations
     requests: int
     packets: int
+    each: int  # packets of each of a thousand data loggers
     steps: int  # of 1,000 log entries
     audited: int  # log entries
 
 
-FULL = Size(rounds=5, bodies=20, batches=3, requests=150, packets=2_000, steps=10, audited=100_000)
-QUICK = Size(rounds=3, bodies=8, batches=1, requests=60, packets=500, steps=4, audited=20_000)
+FULL = Size(rounds=5, bodies=20, batches=3, requests=150, packets=2_000, each=10, steps=10, audited=100_000)
+QUICK = Size(rounds=3, bodies=8, batches=1, requests=60, packets=500, each=4, steps=4, audited=20_000)
 _PAGE = 100  # batches of a page of a feed: nearly the 8 MiB at which a page ends
 
 
@@ -59,7 +61,8 @@ class Bench:
     def measure(self, part: str) -> Iterator[Measure]:
         """The measures of one of `PARTS`, one after the other as they are finished."""
         methods = (
-            self._ingest, self._publish, self._feed, self._apply, self._hj212, self._log, self._audit, self._access,
+            self._ingest, self._publish, self._feed, self._apply, self._hj212, self._loggers, self._log, self._audit,
+            self._access,
         )  # fmt: skip
         return dict(zip(PARTS, methods, strict=True))[part]()
 
@@ -85,6 +88,11 @@ class Bench:
 
     def _hj212(self) -> Iterator[Measure]:
         yield measure_hj212(rounds=self._size.rounds, packets=self._size.packets)
+
+    def _loggers(self) -> Iterator[Measure]:
+        for engine in ENGINES:
+            where = self._room(f"loggers-{engine}")
+            yield measure_loggers(engine, where, self._server, rounds=self._size.rounds, packets=self._size.each)
 
     def _log(self) -> Iterator[Measure]:
         for engine in ENGINES:

@@ -1,6 +1,6 @@
 """Gateways to measure: a home with its own database, the stations registered, a plan in force, one client each.
 
-All settings are the defaults; nothing is tuned for the figures.
+All settings are the defaults unless a measure says otherwise; nothing is tuned for the figures.
 """
 
 from __future__ import annotations
@@ -43,10 +43,18 @@ class Access:
     scope: str
 
 
-def make_gateway(folder: Path, party: str, database_url: str) -> Gateway:
-    """A gateway of `party` with its home in `folder` and an empty, migrated database."""
-    partner, console = (f"127.0.0.1:{_free_port()}" for _ in range(2))
-    settings = {"listen.partner": partner, "listen.console": console, "database_url": database_url}
+def make_gateway(folder: Path, party: str, database_url: str, **chosen: float) -> Gateway:
+    """A gateway of `party` with its home in `folder` and an empty, migrated database.
+
+    `chosen` are settings other than the default ones: `loggers__idle` is `loggers.idle`.
+    """
+    partner, console = (f"127.0.0.1:{free_port()}" for _ in range(2))
+    settings: dict[str, str | float] = {
+        "listen.partner": partner,
+        "listen.console": console,
+        "database_url": database_url,
+    }
+    settings |= {name.replace("__", "."): value for name, value in chosen.items()}
     create_home(folder, party, f"https://{partner}", now=now_millis(), settings=settings)
     home = open_home(folder)
     registry.sign_document(home, now=now_millis())
@@ -55,9 +63,9 @@ def make_gateway(folder: Path, party: str, database_url: str) -> Gateway:
     return gateway
 
 
-def make_provider(folder: Path, database_url: str, *, linger: str = LINGER_LONG) -> Gateway:
-    """The provider's gateway: it knows the plan and its own stations."""
-    gateway = make_gateway(folder, PROVIDER, database_url)
+def make_provider(folder: Path, database_url: str, *, linger: str = LINGER_LONG, **chosen: float) -> Gateway:
+    """The provider's gateway: it knows the plan and its own stations. `chosen` as for `make_gateway`."""
+    gateway = make_gateway(folder, PROVIDER, database_url, **chosen)
     registry.bring_plan(gateway, _plan(linger), now=now_millis())
     submit(gateway, STATION, "application/x-ndjson", site_lines(), now=now_millis())
     return gateway
@@ -82,7 +90,7 @@ def add_access(gateway: Gateway, client_id: str, kind: ClientKind, scope: str) -
     return Access(gateway.settings.url, gateway.settings.tls.ca.read_text(), client_id, key, scope)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """A port nobody listens on: a gateway's address is in its tokens, so it must be known before it serves."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -7,6 +7,7 @@ benchmark, however that ends. KIND is
     open      the same without authentication: every caller is an auditor of the home party
     files     the folder ARGUMENT, by Starlette's FileResponse
     naive     `bench.naive` on the database ARGUMENT
+    loggers   a gateway's listener for data loggers at the address ARGUMENT, as `taipu hj212 listen` runs it
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ from fastapi.responses import FileResponse
 from gateway.api.access import principal_of
 from gateway.app import create_partner_app
 from gateway.home import open_home
-from gateway.server import make_server, serve, spare_collecting
+from gateway.server import make_server, serve, serve_loggers, spare_collecting
 from gateway.service import Gateway
-from gateway.settings import Settings
+from gateway.settings import Settings, read_address
 from gateway.workers import Duties
 from partners.principal import SCOPES, Principal
 
@@ -45,7 +46,7 @@ def running(kind: str, home: Path, argument: str = "") -> Iterator[int]:
     assert process.stdin is not None
     assert process.stdout is not None
     try:
-        if process.stdout.readline().strip() != READY:
+        if all(line.strip() != READY for line in process.stdout):
             raise RuntimeError(f"the {kind} server did not start")
         yield process.pid
     finally:
@@ -120,6 +121,8 @@ def main(kind: str, home: str, argument: str = "") -> None:
             _serve_app(open_app(gateway), opened.settings)
         case "files":
             _serve_app(files_app(Path(argument)), opened.settings)
+        case "loggers":
+            serve_loggers(opened, read_address(argument), on_ready=_say_ready)
         case "naive":
             from bench.naive import create_app
 

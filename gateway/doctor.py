@@ -17,6 +17,8 @@ from cryptography import x509
 
 from gateway.health import Check, check_health, tried
 from gateway.home import Home
+from gateway.loggers.figures import CONNECTIONS, all_figures
+from gateway.loggers.strangers import strangers_of
 from gateway.migrations import require_current
 from gateway.registry import own_document
 from gateway.service import Gateway
@@ -31,6 +33,7 @@ from schemas.errors import SharingError
 from schemas.times import DAY, beijing_text, now_millis, to_millis
 
 NOTICE = 14 * DAY  # ms before its end that a certificate or document counts as ill
+FIGURES_LIFE = 60_000  # ms without a word of the listener for data loggers, which writes every few seconds
 DISK = 1024 * 1024 * 1024  # bytes that should be free
 
 
@@ -118,6 +121,8 @@ def _check_running(gateway: Gateway, now: int) -> Iterator[Check]:
         gateway.read_only = IllnessError(heads.text, code="gateway.read-only")
     yield heads
     yield from check_health(gateway)
+    if gateway.settings.loggers.listen is not None:
+        yield tried("data loggers", lambda: _check_loggers(gateway, now))
     with gateway.database.read() as session:
         known = parties(session)
     for party in known:
@@ -137,6 +142,18 @@ def _check_clock(gateway: Gateway, now: int) -> str:
 def _check_heads(gateway: Gateway) -> str:
     gateway.sequencer.recover()
     return f"the log and {gateway.publisher.check_pinned()} feeds are as they were given out"
+
+
+def _check_loggers(gateway: Gateway, now: int) -> str:
+    """Their listener writes its figures down every few seconds; who sends unregistered is a person's to see."""
+    address = gateway.settings.loggers.listen
+    with gateway.database.read() as session:
+        figures = max(all_figures(session).values(), key=lambda one: one["at"], default={"at": 0})
+        strangers = len(strangers_of(session))
+    if now - figures["at"] > FIGURES_LIFE:
+        raise IllnessError(f"nobody listens at {address}", code="loggers.not-listening")
+    devices = f"{strangers} devices are not registered" if strangers else "all devices are registered"
+    return f"{figures[CONNECTIONS]} connections at {address}; {devices}"
 
 
 def _check_partner(party: Party) -> str:

@@ -6,10 +6,15 @@ do not meet.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from prometheus_client import CollectorRegistry, Gauge
 
 from audit import log as exchange_log
+from gateway.db import ReadSession
 from gateway.ingest.release import held_counts
+from gateway.loggers.figures import CONNECTIONS, WAITING, all_figures
+from gateway.loggers.strangers import strangers_of
 from gateway.service import Gateway
 from gateway.store import feeds, findings, queue
 from gateway.store.evidence import evidence_counts
@@ -55,4 +60,26 @@ def collect(gateway: Gateway) -> CollectorRegistry:
         evidence = gauge("evidence", "pieces of evidence of what was wrong", ("provider", "code"))
         for (provider, code), count in evidence_counts(session).items():
             evidence.labels(provider, code).set(count)
+        _collect_loggers(session, gauge, now)
     return registry
+
+
+def _collect_loggers(session: ReadSession, gauge: Callable[..., Gauge], now: int) -> None:
+    """What listeners for data loggers have written down, every few seconds."""
+    age = gauge("loggers_figures_age_seconds", "how old a listener's figures are", ("listener",))
+    connections = gauge("loggers_connections", "connections of data loggers", ("listener",))
+    waiting = gauge("loggers_waiting_packets", "packets that wait for their commit", ("listener",))
+    refused = gauge("loggers_refused", "packets and connections that were not taken", ("listener", "reason"))
+    counted = gauge("loggers_counted", "packets, answers, commits and other counts", ("listener", "what"))
+    for listener, figures in all_figures(session).items():
+        for name, value in figures.items():
+            sort, _, reason = name.partition(".")
+            if name == "at":
+                age.labels(listener).set((now - value) / 1000)
+            elif name in (CONNECTIONS, WAITING):
+                (connections if name == CONNECTIONS else waiting).labels(listener).set(value)
+            elif sort == "refused":
+                refused.labels(listener, reason).set(value)
+            else:
+                counted.labels(listener, name).set(value)
+    gauge("loggers_strangers", "devices that send and are not registered").set(len(strangers_of(session)))

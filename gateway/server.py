@@ -1,9 +1,13 @@
-"""`taipu serve`: both listeners over TLS in one process, and the background duties beside them."""
+"""`taipu serve`: both listeners over TLS in one process, and the background duties beside them.
+
+Where the settings name an address for data loggers, their listener is in it too; `taipu hj212 listen` is that alone.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import resource
 import signal
 import socket
 import ssl
@@ -17,7 +21,8 @@ from fastapi import FastAPI
 
 from gateway.app import create_console_app, create_partner_app
 from gateway.home import Home
-from gateway.migrations import upgrade
+from gateway.loggers.listener import Listener
+from gateway.migrations import require_current, upgrade
 from gateway.service import Gateway
 from gateway.settings import Address, Settings
 from gateway.workers import Duties
@@ -28,6 +33,7 @@ log = structlog.get_logger()
 # The Mozilla intermediate profile: TLS 1.2 and 1.3, forward secrecy, authenticated encryption.
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 _SHUTDOWN = 2  # seconds for requests under way
+_OTHER_FILES = 512  # besides connections of data loggers
 _BACKLOG = 2048  # connections that wait to be accepted
 
 
@@ -40,12 +46,35 @@ def serve(home: Home, *, on_ready: Callable[[], None] | None = None) -> None:
         # Before the duties start: where another process has the listeners already, this one touches nothing.
         listen = gateway.settings.listen
         sockets = [ending.enter_context(_listen(address)) for address in (listen.partner, listen.console)]
+        loggers = gateway.settings.loggers.listen
+        for_loggers = ending.enter_context(_listen(loggers)) if loggers is not None else None
         duties = Duties(gateway)
         ending.callback(duties.stop)
         duties.start()
         spare_collecting()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(gateway, sockets, on_ready))
+            runner.run(_serve(gateway, sockets, for_loggers, on_ready))
+
+
+def serve_loggers(home: Home, address: Address, *, on_ready: Callable[[], None] | None = None) -> None:
+    """Listen for data loggers at `address` until the process is told to stop, and do nothing else.
+
+    Publishing, sequencing and what else a gateway does is left to its `serve`, which finds in the database what came.
+
+    Raises:
+        SharingError: `database.not-migrated`, `listen.unavailable`, or what the log and the head store contradict each
+            other in: then nothing may be taken in.
+    """
+    with ExitStack() as ending:
+        gateway = Gateway(home)
+        ending.callback(gateway.close)
+        require_current(gateway.database)
+        gateway.sequencer.recover()
+        gateway.publisher.check_pinned()
+        opened = ending.enter_context(_listen(address))
+        spare_collecting()
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve_loggers(gateway, opened, on_ready))
 
 
 def spare_collecting() -> None:
@@ -59,8 +88,27 @@ def spare_collecting() -> None:
     gc.set_threshold(50_000, 20, 20)  # objects made; rounds of the younger generation
 
 
-async def _serve(gateway: Gateway, sockets: Sequence[socket.socket], on_ready: Callable[[], None] | None) -> None:
+async def _serve_loggers(gateway: Gateway, opened: socket.socket, on_ready: Callable[[], None] | None) -> None:
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, told.set)
+    listener = make_listener(gateway, opened)
+    await listener.start()
+    if on_ready is not None:
+        on_ready()
+    await told.wait()
+    await listener.stop()
+
+
+async def _serve(
+    gateway: Gateway, sockets: Sequence[socket.socket], for_loggers: socket.socket | None,
+    on_ready: Callable[[], None] | None,
+) -> None:  # fmt: skip
     settings = gateway.settings
+    listener = make_listener(gateway, for_loggers) if for_loggers is not None else None
+    if listener is not None:
+        await listener.start()
     partner = create_partner_app(gateway)
     servers = [
         make_server(partner, settings.listen.partner, settings),
@@ -86,6 +134,35 @@ async def _serve(gateway: Gateway, sockets: Sequence[socket.socket], on_ready: C
             on_ready()
         log.info("gateway.ready", party=gateway.party, url=settings.url, console=str(settings.listen.console))
         await asyncio.gather(*running)
+    if listener is not None:
+        await listener.stop()
+
+
+def make_listener(gateway: Gateway, opened: socket.socket) -> Listener:
+    """The listener for data loggers on a socket that listens already, as the settings want it."""
+    settings = gateway.settings
+    _allow_files(settings.loggers.max_connections + _OTHER_FILES)
+    return Listener(gateway, opened, tls=tls_context(settings) if settings.loggers.tls else None)
+
+
+def _allow_files(wanted: int) -> None:
+    """Have the system let this process open so many files, since every connection is one; say so where it does not."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, allowed), hard))
+        if allowed < wanted:
+            log.warning("loggers.few-files", allowed=allowed, wanted=wanted)
+
+
+def tls_context(settings: Settings) -> ssl.SSLContext:
+    """TLS 1.2 or newer under the settings' certificate."""
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    made.minimum_version = ssl.TLSVersion.TLSv1_2
+    made.set_ciphers(CIPHERS)
+    made.options |= ssl.OP_NO_RENEGOTIATION
+    made.load_cert_chain(settings.tls.certificate, settings.tls.key, settings.passphrase())
+    return made
 
 
 def _listen(address: Address) -> socket.socket:
@@ -111,12 +188,7 @@ def make_server(app: FastAPI, address: Address, settings: Settings) -> uvicorn.S
     """A server of `app` on one listener, with the settings' certificate; the caller runs it."""
 
     def context(config: uvicorn.Config, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:  # noqa: ARG001
-        made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        made.minimum_version = ssl.TLSVersion.TLSv1_2
-        made.set_ciphers(CIPHERS)
-        made.options |= ssl.OP_NO_RENEGOTIATION
-        made.load_cert_chain(settings.tls.certificate, settings.tls.key, settings.passphrase())
-        return made
+        return tls_context(settings)
 
     config = uvicorn.Config(
         app,

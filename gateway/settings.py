@@ -9,6 +9,7 @@ Nothing here reads a clock, opens a socket or makes a file. A fault never shows 
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import re
@@ -76,7 +77,37 @@ def _read_address(value: object) -> object:
     return Address(match[1].strip("[]"), int(match[2]))
 
 
+def read_address(text: str) -> Address:
+    """An address as it is written in a setting.
+
+    Raises:
+        SettingsError: it is none.
+    """
+    try:
+        return cast("Address", _read_address(text))
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
+
+
 ListenAddress = Annotated[InstanceOf[Address], BeforeValidator(_read_address)]
+
+
+def _read_network(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return ipaddress.ip_network(value)
+    except ValueError:
+        raise ValueError("must be networks, for example 10.1.0.0/16 or fd00::/8") from None
+
+
+def _read_list(value: object) -> object:
+    """A list of the file, or of a variable: there its parts stand between commas or blanks."""
+    return value.replace(",", " ").split() if isinstance(value, str) else value
+
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Networks = Annotated[tuple[Annotated[Network, BeforeValidator(_read_network)], ...], BeforeValidator(_read_list)]
 
 
 class _Group(BaseModel):
@@ -124,6 +155,31 @@ class Retry(_Group):
         if value < info.data.get("min", 0):
             raise ValueError("must not be less than retry.min")
         return value
+
+
+class Loggers(_Group):
+    """The listener for HJ 212 data loggers; its defaults are for a district of a thousand of them."""
+
+    listen: ListenAddress | None = None
+    """Where data loggers connect over TCP; without it `taipu serve` has no such listener."""
+    tls: bool = False
+    """Speak TLS with loggers that can, under the certificate of `[tls]`."""
+    networks: Networks = ()
+    """Networks that data loggers connect from, such as 10.0.0.0/8; none named: from anywhere."""
+    max_connections: int = Field(default=2_000, ge=1, le=100_000)
+    """Connections at one time; another one is closed at once."""
+    max_per_address: int = Field(default=200, ge=1, le=100_000)
+    """Connections at one time from one address; loggers of a mobile network may share one."""
+    idle: float = Field(default=3_900.0, ge=1, le=86_400)
+    """Silence after which a connection is closed, seconds; the longest real-time interval of HJ 212 is an hour."""
+    gather: float = Field(default=0.25, ge=0, le=5)
+    """Shortest time between two commits, seconds; packets of all loggers that come meanwhile share the next one."""
+    max_packets: int = Field(default=1_000, ge=1, le=10_000)
+    """Packets after which a commit does not wait for more."""
+    buffer_bytes: int = Field(default=32 * MIB, ge=64 * 1024, le=1024 * MIB)
+    """Bytes of packets that may wait for their commit; beyond, nothing more is read from anybody."""
+    strangers_days: int = Field(default=30, ge=1, le=3_650)
+    """Days that packets of a device that is not registered are kept."""
 
 
 class OutlineFile(_Group):
@@ -196,6 +252,7 @@ class Settings(BaseSettings):
     listen: Listen = Listen()
     tls: Tls = Tls()
     retry: Retry = Retry()
+    loggers: Loggers = Loggers()
     outlines: OutlineFile = OutlineFile()
 
     @classmethod
@@ -385,9 +442,14 @@ def _describe(fields: Mapping[str, FieldInfo], prefix: str = "") -> Iterator[Set
 def _type_text(kind: object) -> str:
     if get_origin(kind) is Literal:
         return " | ".join(get_args(kind))
+    if get_origin(kind) is tuple:
+        return "list"
     first = next((one for one in get_args(kind) if one is not type(None)), kind)
+    if get_origin(first) is Annotated:
+        first = get_args(first)[0]
     return {
-        str: "text", int: "integer", float: "number", Path: "path", SecretStr: "secret", Address: "host:port"
+        str: "text", int: "integer", float: "number", bool: "true | false", Path: "path", SecretStr: "secret",
+        Address: "host:port",
     }[cast("type", first)]  # fmt: skip
 
 
@@ -395,6 +457,10 @@ def _default_text(field: FieldInfo) -> str:
     match field.get_default():
         case None | PydanticUndefinedType():
             return ""
+        case bool() as flag:
+            return json.dumps(flag)
+        case tuple() as listed:
+            return json.dumps([str(one) for one in listed])
         case int() | float() as number:
             return repr(number)
         case SecretStr() as secret:

@@ -8,11 +8,15 @@ registers that once for each device identifier (MN), as YAML or JSON:
         site: 320509-SW-0003
         profile: hj212-2017
         minute: PT1M
+        password: "204718"
+        networks: [10.1.0.0/16]
         factors:
           w20004: {unit: mg/L}
           "011": {factor: w01018, unit: mg/L}
 
-A device that encrypts (HJ 212-2025) also has its `key`, one that sends old Chinese text its `encoding`.
+`password` (the packet's PW) and `networks` guard the device's own connection to a listener: without them any PW and any
+address will do. A device that encrypts (HJ 212-2025) also has its `key`, one that sends old Chinese text its
+`encoding`.
 
 Every scalar here is text. The YAML reader never turns one into a number, so an MN of digits keeps its leading zeros and
 the code `011` is not nine. The document is strict: unknown members are refused by name, all faults at once. Whether a
@@ -21,6 +25,7 @@ factor, unit or site exists is not decided here.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from typing import Any, Literal, get_args
 
@@ -44,7 +49,10 @@ Label = Literal["start", "end", "instant"]
 Only `end` moves a time, back by the period; the period itself is the command's under every label.
 """
 Encoding = Literal["utf-8", "gbk"]
+PASSWORD = re.compile(r"[!-:<-~]{1,32}", re.ASCII)
+"""A PW: the standard has six characters, and any but the `;` that would end it are seen in the field."""
 
+_OPTIONAL = ("minute", "label", "encoding", "password", "networks", "factors", "key")
 _KEY = re.compile(r"[0-9A-Fa-f]{32}", re.ASCII)
 
 
@@ -68,8 +76,10 @@ class DeviceFactor(msgspec.Struct, frozen=True):
 class Device(msgspec.Struct, frozen=True, kw_only=True):
     """One registered device. `factors` is keyed by the code as the device writes it.
 
-    `minute` is the period of its minute data, None when nobody registered one. `key`, 32 hexadecimal digits, opens its
-    packets when it encrypts them (SM4, HJ 212-2025); empty when it does not. The key is a secret: it is never shown.
+    `minute` is the period of its minute data, None when nobody registered one. `password` is the PW its packets must
+    carry; empty: any will do. `networks` are where it may connect from; none: anywhere. `key`, 32 hexadecimal digits,
+    opens its packets when it encrypts them (SM4, HJ 212-2025); empty when it does not. Password and key are secrets:
+    they are never shown.
     """
 
     mn: str
@@ -78,13 +88,16 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
     minute: str | None = None
     label: Label = "start"
     encoding: Encoding = "utf-8"
+    password: str = ""
+    networks: tuple[str, ...] = ()
     factors: dict[str, DeviceFactor] = {}
     key: str = ""
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         """What a log or a traceback may show."""
         shown = {name: getattr(self, name) for name in self.__struct_fields__}
-        return list((shown | {"key": "***" if self.key else ""}).items())
+        secrets = {"password": "***" if self.password else "", "key": "***" if self.key else ""}
+        return list((shown | secrets).items())
 
     def __repr__(self) -> str:
         return f"Device({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
@@ -128,7 +141,7 @@ class _Reading(Reading):
 
     def _device(self, entry: object, pointer: str) -> Device:
         required = ("mn", "site", "profile")
-        members = self.mapping(entry, pointer, required, ("minute", "label", "encoding", "factors", "key"))
+        members = self.mapping(entry, pointer, required, _OPTIONAL)
         label: Label = self.choice(members, "label", pointer, get_args(Label), "start")
         codes = self.mapping(members.get("factors", {}), f"{pointer}/factors", (), None)
         return Device(
@@ -138,6 +151,8 @@ class _Reading(Reading):
             minute=self.choice(members, "minute", pointer, MINUTE_PERIODS, None),
             label=label,
             encoding=self.choice(members, "encoding", pointer, get_args(Encoding), "utf-8"),
+            password=self._password(members, pointer),
+            networks=self._networks(members.get("networks", []), f"{pointer}/networks"),
             key=self._key(members, pointer),
             factors={
                 code: self._factor(code, entry, f"{pointer}/factors/{escape(code)}", label)
@@ -154,6 +169,24 @@ class _Reading(Reading):
             unit=self.text(members, "unit", pointer),
             label=self.choice(members, "label", pointer, get_args(Label), label),
         )
+
+    def _password(self, members: dict[str, object], pointer: str) -> str:
+        value = members.get("password", "")
+        if "password" in members and (not isinstance(value, str) or PASSWORD.fullmatch(value) is None):
+            self.fault(f"{pointer}/password", "is not 1 to 32 printable ASCII characters without `;` and blanks")
+        return value if isinstance(value, str) else ""
+
+    def _networks(self, value: object, pointer: str) -> tuple[str, ...]:
+        """Networks as `10.1.0.0/16` or `fd00::/8`; a single address is a network of one."""
+        if not isinstance(value, list):
+            self.fault(pointer, "is not a list")
+            return ()
+        for index, text in enumerate(value):
+            try:
+                ipaddress.ip_network(text if isinstance(text, str) else "")
+            except ValueError:
+                self.fault(f"{pointer}/{index}", "is not a network, such as 10.1.0.0/16")
+        return tuple(text for text in value if isinstance(text, str))
 
     def _key(self, members: dict[str, object], pointer: str) -> str:
         value = members.get("key", "")

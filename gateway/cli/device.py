@@ -10,10 +10,11 @@ import typer
 
 from gateway import registry
 from gateway.cli.at_home import HomeOption, JsonOption, opened
-from gateway.cli.terminal import read_input, say, say_json, say_table
+from gateway.cli.terminal import read_input, say, say_json, say_table, tell
 from gateway.ingest.devices import devices_of
+from gateway.loggers.strangers import forget_stranger, strangers_of
 from schemas.devices import MAX_DOCUMENT, Device
-from schemas.times import now_millis
+from schemas.times import beijing_text, now_millis
 
 app = typer.Typer(help="Registered HJ 212 data loggers.", no_args_is_help=True)
 
@@ -23,7 +24,7 @@ def add(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Devices in YAML or JSON; - reads standard input.")],
     home: HomeOption = Path(),
 ) -> None:
-    """Register data loggers; one with a known MN takes the place of the earlier registration.
+    """Register data loggers; a known MN takes the place of the earlier one.
 
     A running gateway takes in what was held for them within a second or so.
     """
@@ -46,8 +47,35 @@ def list_devices(home: HomeOption = Path(), *, as_json: JsonOption = False) -> N
     say_table(("MN", "SITE", "PROFILE", "MINUTE DATA", "CODES"), rows)
 
 
+@app.command("strangers")
+def list_strangers(home: HomeOption = Path(), *, as_json: JsonOption = False) -> None:
+    """Data loggers that send and are not registered, the one seen last first.
+
+    Their packets are kept for some time (`loggers.strangers_days`) and taken in when the logger is registered.
+    """
+    with opened(home) as gateway, gateway.database.read() as session:
+        found = strangers_of(session)
+    rows = [(one.mn, one.address, beijing_text(one.first), beijing_text(one.last), one.packets) for one in found]
+    if as_json:
+        names = ("mn", "address", "first", "last", "packets")
+        say_json([dict(zip(names, row, strict=True)) for row in rows])
+    else:
+        say_table(("MN", "ADDRESS", "FIRST SEEN", "LAST SEEN", "PACKETS"), rows)
+
+
+@app.command("forget")
+def forget(
+    mn: Annotated[str, typer.Argument(metavar="MN", help="One that `taipu device strangers` lists.")],
+    home: HomeOption = Path(),
+) -> None:
+    """Take a data logger off the list of strangers, with all that is kept of it."""
+    with opened(home) as gateway, gateway.database.write() as session:
+        forget_stranger(session, mn)
+    tell(f"{mn} is forgotten, until it sends again")
+
+
 def _shown(device: Device) -> dict[str, object]:
-    """A device without its key, which is a secret, but with whether it has one."""
+    """A device without its secrets, but with whether it has them."""
     members: dict[str, object] = msgspec.to_builtins(device)
-    key = members.pop("key")
-    return members | {"encrypts": bool(key)}
+    password, key = members.pop("password"), members.pop("key")
+    return members | {"asks_password": bool(password), "encrypts": bool(key)}

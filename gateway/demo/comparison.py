@@ -47,7 +47,8 @@ def read_store(session: ReadSession) -> tuple[dict[Revision, Record], int]:
     for table in (tables.observation, tables.observation_history):
         for row in session.execute(select(*(table.c[name] for name in Row._fields))):
             key = series[row.series_id]
-            record = record_of(Row(*row), key, states[row.state_id])
+            # When a logger's packet came is the gateway's to say, and nobody's to expect.
+            record = record_of(Row(*row)._replace(received=None), key, states[row.state_id])
             revision = revision_of(key.provider, record)
             held[revision] = record
             times[revision] += 1

@@ -7,7 +7,7 @@ has a mapping for is translated here, before anything is judged, and the report 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -21,6 +21,7 @@ from schemas.hj212 import NOTED, Damage, Message, parse_message, split_packets, 
 from schemas.mappings import Meaning
 from schemas.records import Observation, Record, check_record, decode_line, decode_open_line, encode_record
 from schemas.sheets import CSV, SHEETS, XLSX, Finding, Through, place, read_grid, read_sheet
+from schemas.times import beijing_text
 
 NDJSON = "application/x-ndjson"
 JSON = "application/json"
@@ -101,9 +102,13 @@ class Parcel:
 
 
 def unpack(
-    media_type: str, content: bytes, devices: Mapping[str, Device], terms: Terms, through: Through | None = None
+    media_type: str, content: bytes, devices: Mapping[str, Device], terms: Terms, through: Through | None = None, *,
+    received: Sequence[int] = (),
 ) -> Parcel:  # fmt: skip
     """The parcel in `content`, of one of `MEDIA_TYPES`, read in these terms. A sheet is read `through` its profile.
+
+    A logger cannot say when its packet arrived, so `received` does, in ms UTC: one instant for each packet in turn, the
+    last one for all that follow. Records say it themselves.
 
     Raises:
         LimitError: more records than one submission may hold.
@@ -118,7 +123,7 @@ def unpack(
         case "application/json":
             return unpack_lines(_array(content), terms, word="element")
         case "text/vnd.hj212":
-            return _unpack_packets(content, devices, terms)
+            return _unpack_packets(content, devices, terms, [beijing_text(at) for at in received])
     if media_type in SHEETS:
         return _unpack_sheet(media_type, content, through)
     raise RecordError(f"records come as {', '.join(MEDIA_TYPES)}", code="submission.media-type")
@@ -166,7 +171,7 @@ def _translated(parcel: Parcel, place: str, record: Observation, terms: Terms) -
     return translated
 
 
-def _unpack_packets(content: bytes, devices: Mapping[str, Device], terms: Terms) -> Parcel:
+def _unpack_packets(content: bytes, devices: Mapping[str, Device], terms: Terms, received: Sequence[str]) -> Parcel:
     """One HJ 212 packet after another, however they follow on each other. A broken packet costs that packet."""
     parcel = Parcel()
     for found in split_packets(content, devices):
@@ -186,6 +191,9 @@ def _unpack_packets(content: bytes, devices: Mapping[str, Device], terms: Terms)
             parcel.problems.append(Problem(place, verdict, finding.code, finding.text))
         if device is not None:
             records = _in_our_codes(parcel, records, message, device, terms)
+        if received:
+            instant = received[min(found.number, len(received)) - 1]
+            records = [msgspec.structs.replace(record, received=instant) for record in records]
         _add_packet(parcel, found.packet, message, device, records, terms)
         if len(parcel.items) > MAX_LINES:
             raise LimitError(f"a submission holds at most {MAX_LINES} records", code="submission.too-many")

@@ -124,8 +124,12 @@ def _release(gateway: Gateway, terms: Terms, provider: str, waits_for: str, name
         # A partner's lines may be of a later version of the schema, as they were when they came.
         parcel = unpack_lines([row.content for row in rows if row.media_type == NDJSON], terms, later=not own)
         # A packet is held once for each of its values that waits, and taken in as a whole.
-        for packet in dict.fromkeys(row.content for row in rows if row.media_type == HJ212):
-            _merge(parcel, unpack(HJ212, packet, devices, terms))
+        came: dict[bytes, int] = {}
+        for row in rows:
+            if row.media_type == HJ212:
+                came.setdefault(row.content, row.since)
+        for packet, since in came.items():
+            _merge(parcel, unpack(HJ212, packet, devices, terms, received=(since,)))
         prepared = gateway.door.prepare(provider, parcel, now=now)
         with gateway.database.write() as session:
             # Were another process quicker, what it took in would come again here, as duplicates.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -74,10 +75,12 @@ class _Arrival:
 def submit(
     gateway: Gateway, principal: Principal, media_type: str, content: bytes, *, now: int,
     idempotency_key: str | None = None, dry_run: bool = False, profile: str = "", year: int | None = None,
+    received: Sequence[int] = (),
 ) -> Submitted:  # fmt: skip
     """Take `content` from a client that may submit. `now` in ms UTC. With `dry_run` nothing is kept.
 
-    `profile` names what a sheet is read through, `year` is that of dates which say none.
+    `profile` names what a sheet is read through, `year` is that of dates which say none. `received` says when each
+    packet of a logger came, where that was before `now` (see `unpack`).
 
     Raises:
         NotFoundError: `profile.unknown`.
@@ -95,7 +98,7 @@ def submit(
         return Submitted(known, fresh=False)
     # Reading and numbering need no transaction, so nobody waits for them.
     terms = Terms.at_home(gateway.governed.at(now), gateway.party)
-    parcel = unpack(media_type, content, devices, terms, through)
+    parcel = unpack(media_type, content, devices, terms, through, received=received or (now,))
     prepared = gateway.door.prepare(gateway.party, parcel, now=now)
     with gateway.database.write() as session:
         _one_at_a_time(session, arrival)

@@ -234,6 +234,61 @@ device = Table(
     Column("added", BigInteger, nullable=False),
 )
 
+# Data loggers that send without being registered, and what they sent, within bounds. Not records yet: nobody has said
+# of which site and in which unit.
+stranger = Table(
+    "stranger",
+    metadata,
+    Column("mn", Text, primary_key=True),
+    Column("address", Text, nullable=False),  # the newest it came from
+    Column("first", BigInteger, nullable=False),
+    Column("last", BigInteger, nullable=False),
+    Column("packets", BigInteger, nullable=False),  # that came, kept or not
+    Column("kept", BigInteger, nullable=False),  # bytes of what is in `stranger_packet`
+)
+
+stranger_packet = Table(
+    "stranger_packet",
+    metadata,
+    Column("id", BIG, primary_key=True, autoincrement=True),
+    Column("mn", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),  # when it came
+    Column("digest", LargeBinary, nullable=False),  # SHA-256: who gets no answer sends the same again
+    Column("content", LargeBinary, nullable=False),  # as it came
+    UniqueConstraint("mn", "digest"),
+    Index(None, "mn", "id"),
+)
+
+# What we ask data loggers for: the values of a span of time that did not arrive.
+history_request = Table(
+    "history_request",
+    metadata,
+    Column("id", BIG, primary_key=True, autoincrement=True),
+    Column("mn", Text, nullable=False),
+    Column("command", Text, nullable=False),  # CN: 2051 minutes, 2061 hours, 2031 days
+    Column("begin_at", BigInteger, nullable=False),
+    Column("end_at", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),  # waiting | sent | answered | done | refused | timed-out
+    Column("qn", Text, nullable=False),  # of the request as it was last sent; empty before
+    Column("tries", Integer, nullable=False),  # how often it was begun
+    Column("packets", BigInteger, nullable=False),  # of its span and sort that came since it was begun
+    Column("detail", Text, nullable=False),  # what the logger said last
+    Column("asked", BigInteger, nullable=False),
+    Column("changed", BigInteger, nullable=False),
+    Index(None, "state", "mn"),
+)
+
+# Figures of every listener for data loggers, written down by it every few seconds: it may be another process.
+logger_figure = Table(
+    "logger_figure",
+    metadata,
+    Column("listener", Text, primary_key=True),  # the address it listens on
+    Column("name", Text, primary_key=True),
+    Column("value", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+
 # How sheets are read: what a person wrote about the columns of one sort of sheet. A version is never changed.
 profile = Table(
     "profile",

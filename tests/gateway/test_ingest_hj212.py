@@ -15,7 +15,7 @@ from gateway.store import tables
 from schemas.devices import Device, DeviceFactor, parse_devices
 from schemas.hj212 import encode_packet, measurement
 from schemas.hj212.sm4 import seal
-from schemas.times import BEIJING, now_millis
+from schemas.times import BEIJING, now_millis, to_millis
 from tests.gateway.hands import counts, entries, hand_in, publish, records_in, report, rows_of, stored
 from tests.world import Node, site_line
 
@@ -55,13 +55,14 @@ def release(node: Node) -> int:
 
 def test_a_good_packet_becomes_a_value_with_the_registrations_site_unit_and_period(wujiang: Node) -> None:
     register(wujiang)
-    assert counts(hand_in_packets(wujiang, packet())) == {"accepted": 1}
+    noon = to_millis("2026-11-20T12:00:00+08:00")
+    assert counts(hand_in(wujiang, packet(), media=HJ212, at=noon)) == {"accepted": 1}
     (record,) = [one for one in records_in(publish(wujiang)) if one["kind"] == "observation"]
     assert record == {
         "kind": "observation", "site": "320509-SW-0003", "factor": "w20004", "at": "2026-11-20T10:00:00+08:00",
         "value": "0.0021", "unit": "mg/L", "origin": "auto", "stat": "avg", "sample": "", "period": "PT1M",
         "flag": "N", "profile": "hj212-2017",
-        "rev": 1, "sent": "2026-11-20T10:01:00+08:00",
+        "rev": 1, "sent": "2026-11-20T10:01:00+08:00", "received": "2026-11-20T12:00:00+08:00",
     }  # fmt: skip
 
 
@@ -100,6 +101,22 @@ def test_an_unregistered_devices_packet_waits_as_it_is_and_is_taken_when_the_dev
     assert release(wujiang) == 2
     assert len(stored(wujiang)) == 3
     assert waiting(wujiang) == []
+
+
+def test_a_packet_that_waited_says_when_it_came_and_not_when_it_was_understood(wujiang: Node) -> None:
+    hand_in(wujiang, packet(), media=HJ212, at=to_millis("2026-11-20T10:02:00+08:00"))
+    register(wujiang)
+    release(wujiang)
+    (record,) = [one for one in records_in(publish(wujiang)) if one["kind"] == "observation"]
+    assert record["received"] == "2026-11-20T10:02:00+08:00"
+
+
+def test_packets_of_one_submission_may_have_come_one_after_the_other(wujiang: Node) -> None:
+    register(wujiang)
+    first = to_millis("2026-11-20T10:02:00+08:00")
+    hand_in(wujiang, packet(0) + packet(1) + packet(2), media=HJ212, received=(first, first + 60_000))
+    records = [one for one in records_in(publish(wujiang)) if one["kind"] == "observation"]
+    assert [one["received"][11:16] for one in records] == ["10:02", "10:03", "10:03"]
 
 
 def test_an_encrypted_packet_waits_for_the_registration_with_its_key(wujiang: Node) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -47,6 +46,14 @@ def test_a_variable_goes_before_the_file_member_by_member(tmp_path, monkeypatch)
     assert settings.listen.partner == Address("::1", 9443)
     assert settings.listen.console == Address("localhost", 9444)
     assert settings.max_page == 500
+
+
+def test_networks_are_a_list_in_the_file_and_stand_between_commas_in_a_variable(tmp_path, monkeypatch):
+    home = write(tmp_path, '[loggers]\nnetworks = ["10.0.0.0/8", "fd00::/8"]\n')
+    from_file = load_settings(home).loggers.networks
+    assert [str(network) for network in from_file] == ["10.0.0.0/8", "fd00::/8"]
+    monkeypatch.setenv("TAIPU_LOGGERS__NETWORKS", "10.0.0.0/8, fd00::/8")
+    assert load_settings(write(tmp_path)).loggers.networks == from_file
 
 
 def test_the_home_directory_is_the_one_named_to_the_program_whatever_the_environment_says(tmp_path, monkeypatch):
@@ -96,6 +103,8 @@ def test_all_faults_are_reported_at_once_each_by_its_name(tmp_path, monkeypatch)
         pytest.param("[listen]\npartner = 'here:70000'\n", "/listen/partner", id="a port beyond 65535"),
         pytest.param("threads = 50\n", "/database_pool", id="fewer connections than threads"),
         pytest.param("[retry]\nmin = 60\nmax = 5\n", "/retry/max", id="a longest wait below the shortest"),
+        pytest.param("[loggers]\nnetworks = ['10.1.0.0/16', 'here']\n", "/loggers/networks/1", id="no network"),
+        pytest.param("[loggers]\ngather = 9\n", "/loggers/gather", id="a pause longer than a logger waits"),
         pytest.param("checkpoint = nan\n", "/checkpoint", id="not a number"),
         pytest.param("poll_wait = inf\n", "/poll_wait", id="for ever"),
         pytest.param("max_wait = 61\n", "/max_wait", id="more than the protocol allows"),
@@ -214,9 +223,7 @@ def test_every_setting_is_described_and_its_default_is_toml_that_loads_to_itself
         assert setting.description.endswith("."), setting.name
         assert setting.type, setting.name
         if setting.default:
-            value = tomllib.loads(f"value = {setting.default}")["value"]
             group, _, name = setting.name.rpartition(".")
             text = f"[{group}]\n" if group else ""
-            line = f'{text}{name} = "{value}"\n' if isinstance(value, str) else f"{text}{name} = {value}\n"
-            assert load_settings(write(tmp_path, line)) == settings, setting.name
+            assert load_settings(write(tmp_path, f"{text}{name} = {setting.default}\n")) == settings, setting.name
     assert [one.variable for one in describe() if one.name == "retry.max"] == ["TAIPU_RETRY__MAX"]

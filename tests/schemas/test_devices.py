@@ -60,6 +60,13 @@ def test_a_key_that_is_none_is_refused_without_being_repeated():
         assert not key or str(key) not in caught.value.diagnostics()
 
 
+def test_a_password_is_kept_and_never_shown():
+    document = json.dumps({"devices": [ONE | {"password": "s3cret", "networks": ["10.1.0.0/16", "fd00::1"]}]})
+    device = parse_devices(document.encode())["A1"]
+    assert (device.password, device.networks) == ("s3cret", ("10.1.0.0/16", "fd00::1"))
+    assert "s3cret" not in repr(device)
+
+
 def test_yaml_and_json_say_the_same():
     document = {
         "devices": [
@@ -111,6 +118,13 @@ def test_what_is_left_out_is_start_of_period_utf_8_and_no_minute_period():
         pytest.param({"site": ""}, "/devices/0/site", id="an empty site"),
         pytest.param({"site": "S\n1"}, "/devices/0/site", id="a line end in a site"),
         pytest.param({"site": "S" * 129}, "/devices/0/site", id="an endless site"),
+        pytest.param({"password": ""}, "/devices/0/password", id="an empty password"),
+        pytest.param({"password": "12;456"}, "/devices/0/password", id="a password that would end its field"),
+        pytest.param({"password": "密码"}, "/devices/0/password", id="a password that is not ASCII"),
+        pytest.param({"password": 123456}, "/devices/0/password", id="a password that is a number"),
+        pytest.param({"networks": "10.0.0.0/8"}, "/devices/0/networks", id="networks as a text"),
+        pytest.param({"networks": ["10.0.0.0/8", "here"]}, "/devices/0/networks/1", id="no network"),
+        pytest.param({"networks": ["10.0.0.1/8"]}, "/devices/0/networks/0", id="a network with bits of a host"),
         pytest.param({"factors": []}, "/devices/0/factors", id="factors as a list"),
         pytest.param({"factors": {"w1": "mg/L"}}, "/devices/0/factors/w1", id="a factor that is only a unit"),
         pytest.param({"factors": {"w1": {}}}, "/devices/0/factors/w1", id="a factor without a unit"),
