@@ -16,6 +16,7 @@ from gateway.suppliers import FILES, page
 from gateway.suppliers.page import COMMON, Language
 from schemas import factors
 from schemas.data import read_table
+from schemas.quality import CODES
 
 ROOT = Path(__file__).resolve().parents[1]
 LANGUAGES: list[Language] = ["zh", "en"]
@@ -95,3 +96,7 @@ def test_chinese_is_written_with_chinese_punctuation(name: str) -> None:
 def test_the_chinese_page_is_written_with_chinese_punctuation() -> None:
     prose = re.sub(r"```.*?```|`[^`]*`|<!--.*?-->|\]\([^)]*\)", "", page("zh"), flags=re.DOTALL)
     assert re.findall("[\u4e00-\u9fff][,;:?!()]|[,;:?!()][\u4e00-\u9fff]", prose) == []
+
+
+def test_whatever_a_quality_rule_finds_has_advice() -> None:
+    assert {f"quality.{code}" for code in CODES} <= {row["code"] for row in read_table("advice.csv")}

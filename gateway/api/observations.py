@@ -20,10 +20,12 @@ from gateway.store.observations import Key, Row
 from gateway.store.reading import Filter, Visible, read_page, visible_series
 from partners.grants import Extent, ReadRecords
 from partners.plans import Plans, plans_in_force
+from schemas.flags import Flags
 from schemas.plan import Dataset
 from schemas.records import Mark
+from schemas.tables import Tables
 from schemas.times import now_millis, to_millis
-from schemas.validity import judge
+from schemas.validity import MarkTypes, judge
 
 router = APIRouter()
 _FILTERS = ("party", "site", "factor", "dataset", "from", "to")
@@ -56,11 +58,12 @@ def read_observations(
         )  # fmt: skip
         visible = visible_series(session, extent, wanted, gateway.sites, gateway.interning)
         rows = read_page(session, visible, wanted, after=after, limit=limit + 1)
-        lines = _lines(gateway, session, rows[:limit], visible)
+        tables = gateway.governed.at(now)
+        lines = _lines(gateway, session, rows[:limit], visible, tables)
     following = gateway.cursors.make(bound_to, rows[limit - 1].key) if len(rows) > limit else None
     query = {name: request.query_params[name] for name in _FILTERS if name in request.query_params}
     log_disclosure(gateway, caller, request, {"filter": query, "count": len(lines), "purpose": purpose}, now=now)
-    return answer_page(request, "observations", lines, following, form)
+    return answer_page(request, "observations", lines, following, form, decided_by=tables.references(Flags, MarkTypes))
 
 
 def _dataset(plans: Plans, extent: Extent, home: str, name: str) -> Dataset:
@@ -72,11 +75,11 @@ def _dataset(plans: Plans, extent: Extent, home: str, name: str) -> Dataset:
     raise NotFoundError("there is no such dataset that you may read", code="dataset.not-found")
 
 
-def _lines(gateway: Gateway, session: ReadSession, rows: list[Row], visible: Visible) -> list[bytes]:
+def _lines(gateway: Gateway, session: ReadSession, rows: list[Row], visible: Visible, tables: Tables) -> list[bytes]:
     """Each record as a line, with what is derived of it: whether it may be judged, and why not."""
     series = gateway.interning.series(session, {row.series_id for row in rows})
     states = gateway.interning.states(session, {row.state_id for row in rows})
-    marks, tables = _marks(session, set(series.values())), gateway.tables
+    marks = _marks(session, set(series.values()))
     found = findings.codes_of(session, (Key(*row.key, row.rev) for row in rows))
     lines = []
     for row in rows:

@@ -11,9 +11,17 @@ from fastapi import Request, Response
 Form = Literal["json", "ndjson"]
 
 
-def answer_page(request: Request, name: str, lines: Sequence[bytes], following: str | None, form: Form) -> Response:
-    """The answer with these `lines` under `name`; `following` is the cursor of the next page."""
+def answer_page(
+    request: Request, name: str, lines: Sequence[bytes], following: str | None, form: Form,
+    decided_by: Sequence[str] = (),
+) -> Response:  # fmt: skip
+    """The answer with these `lines` under `name`; `following` is the cursor of the next page.
+
+    `decided_by` are the versions of the tables that decided what is derived in the lines, said in a header.
+    """
     headers = {"Cache-Control": "no-store, private"}
+    if decided_by:
+        headers["Taipu-Tables"] = ", ".join(decided_by)
     if following:
         link = request.url.include_query_params(cursor=following)
         headers["Link"] = f'<{link.path}?{link.query}>; rel="next"'

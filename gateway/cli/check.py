@@ -19,11 +19,13 @@ from gateway.cli.exits import ExitCode
 from gateway.cli.terminal import InputError, finish, read_input, say, say_json, tell
 from gateway.ingest.parcel import HJ212, JSON, NDJSON, Parcel, Problem, unpack, unpack_lines
 from gateway.ingest.reports import as_lines, remarks_of, write_sheet
+from gateway.ingest.rules import DoorRules
 from gateway.ingest.terms import Terms
 from schemas.batch import MEDIA_TYPE as BATCH
 from schemas.batch import split_batch
 from schemas.devices import MAX_DOCUMENT, Device, parse_devices
 from schemas.errors import SharingError
+from schemas.records import Observation
 from schemas.sheets import (
     CSV,
     SHEETS,
@@ -96,7 +98,8 @@ def check(
 
     Takes NDJSON, a JSON array, HJ 212 packets, CSV, XLSX or a batch file, and says which it is. A line for each place
     that there is something to say about, what to do, and counts. Ends with 1 where anything was refused or would have
-    to wait. A batch file's records are judged, its signature is not: see `taipu batch verify`.
+    to wait; what only looks odd is noted. A batch file's records are judged, its signature is not: see
+    `taipu batch verify`.
     """
     content = read_input(file)
     registered = parse_devices(read_input(devices, MAX_DOCUMENT)) if devices else {}
@@ -104,6 +107,7 @@ def check(
     media_type = detect(content)
     try:
         checked = judge(media_type, content, registered, profile, use)
+        _note_what_looks_odd(checked.parcel, use)
     except SharingError as error:
         checked = Checked(media_type, _refused_whole(error))
     if out is not None:
@@ -146,6 +150,16 @@ def judge(media_type: str, content: bytes, devices: dict[str, Device], profile: 
     chosen = _profile(profile) if profile else recognised(read_grid(media_type, content))
     through = Through(chosen, use)
     return Checked(media_type, unpack(media_type, content, devices, terms, through), through)
+
+
+def _note_what_looks_odd(parcel: Parcel, use: Use) -> None:
+    """What a gateway's rules at the door would note. Those that look at earlier values have none here."""
+    rules = DoorRules(home="", outlines=None)
+    for position, findings in rules.check(parcel.items, use.tables, use.now).items():
+        place = parcel.items[position].place
+        parcel.problems += [Problem(place, "noted", f"quality.{one.rule}", one.detail) for one in findings]
+    others = [(item, item.record) for item in parcel.items if not isinstance(item.record, Observation)]
+    parcel.problems += rules.misplaced(others)
 
 
 def recognised(grid: Grid) -> Profile:

@@ -18,6 +18,7 @@ from schemas.data import read_table
 from schemas.periods import PERIODS
 from schemas.publication import example, json_schema, kinds
 from schemas.publication.titles import title, values
+from schemas.quality import RULES
 from schemas.records.reader import MAX_LINE
 from schemas.tables import shipped
 
@@ -46,6 +47,7 @@ _HEADERS: Mapping[str, Mapping[Language, tuple[str, ...]]] = {
         "zh": ("标准", "适用", "限值", "说明"),
         "en": ("Standard", "Holds for", "Limit", "Remark"),
     },
+    "rules": {"zh": ("代码", "规则", "说明"), "en": ("Code", "Rule", "What it finds")},
     "problems": {"zh": ("代码", "问题", "怎么办"), "en": ("Code", "Problem", "What to do")},
 }
 _YES: Mapping[Language, str] = {"zh": "是", "en": "yes"}
@@ -89,6 +91,7 @@ def page(language: Language) -> str:
         flags=_flags(language),
         marks=_marks(language),
         limits=_limits(language),
+        rules=_rules(language),
         problems=_problems(language),
         max_lines=f"{MAX_LINES:,}",
         max_line=f"{MAX_LINE:,}",
@@ -210,6 +213,15 @@ def _flags(language: Language) -> str:
 def _marks(language: Language) -> str:
     said = [f"`{row['type']}` {row[f'meaning_{language}']}" for row in shipped("marks").rows]
     return ("、" if language == "zh" else ", ").join(said)
+
+
+def _rules(language: Language) -> str:
+    zh = language == "zh"
+    rows = (
+        (f"`{rule.code}`", rule.title_zh if zh else rule.title_en, rule.about_zh if zh else rule.about_en)
+        for rule in RULES
+    )
+    return _table("rules", language, rows)
 
 
 def _limits(language: Language) -> str:

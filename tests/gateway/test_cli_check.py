@@ -16,7 +16,7 @@ from schemas import jws
 from schemas.batch import write_batch
 from tests.gateway.commands import refused, taipu, taipu_json
 from tests.gateway.test_cli_hj212 import DEVICES, READINGS
-from tests.world import reading_line
+from tests.world import reading_line, site_line
 
 PROFILE = """\
 profile: lab
@@ -153,3 +153,16 @@ def test_what_cannot_be_used_is_named(given: Path) -> None:
     assert [one["code"] for one in named["problems"]] == ["profile.unknown"]
     wrong = ("--profile", given / "lab.yaml", "--sites", given / "sites.yaml", "--out", given / "o.pdf")
     assert taipu("check", given / "good.csv", *wrong).exit_code == ExitCode.USAGE
+
+
+def test_what_only_looks_odd_is_noted_and_ends_in_0(tmp_path: Path) -> None:
+    file = tmp_path / "odd.ndjson"
+    swapped = {"x": "30.98", "y": "120.64", "datum": "WGS84"}
+    file.write_bytes(reading_line(0, "70", factor="w01001", unit="[pH]") + b"\n" + site_line(position=swapped))
+    done = taipu("check", file, "--json")
+    told = json.loads(done.stdout)
+    assert done.exit_code == ExitCode.OK
+    assert [(one["place"], one["verdict"], one["code"]) for one in told["problems"]] == [
+        ("line 1", "noted", "quality.range"),
+        ("line 2", "noted", "position.swapped"),
+    ]

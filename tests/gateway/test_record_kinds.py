@@ -294,6 +294,8 @@ def test_a_mark_entered_afterwards_makes_values_invalid_and_leaves_their_text(wu
         ]
         hand_in(wujiang, line_of("mark", to="2026-11-20T13:00:00+08:00", **{"from": "2026-11-20T09:00:00+08:00"}))
         after = get(home, "observations")
+        named = home.get("/v1/observations").headers["Taipu-Tables"]
+    assert named == "flags@1, marks@1"
     assert [(one["value"], one["invalid_by"]) for one in after] == [
         ("0.0210", ["mark:maintenance"]),
         ("0.0021", ["flag:M", "mark:maintenance"]),
