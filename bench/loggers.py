@@ -24,7 +24,6 @@ from bench.gateways import free_port, make_provider
 from bench.processes import running
 from bench.readings import FACTORS, SITES
 from bench.rounds import Contestant, Measure, Work, play, timed
-from gateway.ingest.devices import register_devices
 from schemas.devices import Device, DeviceFactor
 from schemas.hj212 import encode_packet, measurement
 from schemas.times import BEIJING, now_millis
@@ -45,7 +44,7 @@ def measure_loggers(engine: str, folder: Path, server: str, *, rounds: int, pack
     # Here all of them have one address.
     gateway = make_provider(folder / "home", new_database(engine, folder, server), loggers__max_per_address=CONNECTIONS)
     with gateway.database.write() as session:
-        register_devices(session, [_device(number) for number in range(CONNECTIONS)], now=now_millis())
+        gateway.devices.register(session, [_device(number) for number in range(CONNECTIONS)], now=now_millis())
     gateway.close()
     name = f"{CONNECTIONS:,} connections, {_VALUES} values a packet"
     with ExitStack() as stack:

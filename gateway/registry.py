@@ -9,7 +9,6 @@ from audit.form import CLIENT_REGISTERED, DEVICES_REGISTERED, PARTNER_REGISTERED
 from audit.log import append
 from audit.note import NoteSigner
 from gateway.home import Home, HomeError
-from gateway.ingest.devices import register_devices
 from gateway.service import Gateway
 from gateway.sync.links import SCOPES, gateway_client_id
 from partners.directory import Party, register_party
@@ -146,7 +145,7 @@ def bring_devices(gateway: Gateway, document: bytes, *, now: int) -> list[Device
     devices = list(parse_devices(document).values())
     _check_codes(devices, gateway.governed.at(now)[Factors])
     with gateway.database.write() as session:
-        register_devices(session, devices, now=now)
+        gateway.devices.register(session, devices, now=now)
         detail = {"devices": [device.mn for device in devices[:_NAMED]], "count": len(devices)}
         append(session, make_entry(DEVICES_REGISTERED, at=utc_text(now), party=gateway.party, detail=detail))
     gateway.signals.arrived.send()

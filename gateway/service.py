@@ -13,6 +13,7 @@ from gateway.cursors import Cursors
 from gateway.db import Database
 from gateway.governance import Governance, Governed
 from gateway.home import Home
+from gateway.ingest.devices import Devices
 from gateway.ingest.door import Door
 from gateway.ingest.tally import Tally
 from gateway.outlines import load_outlines
@@ -56,6 +57,7 @@ class Gateway:
         self.publisher = Publisher(self.party, self.database, self.heads, keys.manifest, self.interning, self.sites)
         self.log_signer = NoteSigner(settings.log_origin, keys.log.private)
         self.cursors = Cursors(keys.manifest.private.private_bytes_raw())
+        self.devices = Devices(keys.manifest.private.private_bytes_raw())
         oauth = load_signing_key(keys.oauth.private)
         self.access_tokens = AccessTokens(settings.url, [oauth])
         # On SQLite the gateway is one process: a memory of proofs in it keeps reads from becoming writes.

@@ -11,7 +11,6 @@ import typer
 from gateway import registry
 from gateway.cli.at_home import HomeOption, JsonOption, opened
 from gateway.cli.terminal import read_input, say, say_json, say_table, tell
-from gateway.ingest.devices import devices_of
 from gateway.loggers.strangers import forget_stranger, strangers_of
 from schemas.devices import MAX_DOCUMENT, Device
 from schemas.times import beijing_text, now_millis
@@ -39,7 +38,7 @@ def add(
 def list_devices(home: HomeOption = Path(), *, as_json: JsonOption = False) -> None:
     """Every registered data logger."""
     with opened(home) as gateway, gateway.database.read() as session:
-        devices = sorted(devices_of(session).values(), key=lambda device: device.mn)
+        devices = sorted(gateway.devices.of(session).values(), key=lambda device: device.mn)
     if as_json:
         say_json({"devices": [_shown(device) for device in devices]})
         return

@@ -30,7 +30,6 @@ from gateway.demo.processes import Node, kill, running, start, wait_ready
 from gateway.demo.proofs import verify_all
 from gateway.demo.workload import Registration, Submission, Workload, make_workload
 from gateway.home import open_home
-from gateway.ingest.devices import register_devices
 from gateway.service import Gateway
 from gateway.store import tables
 from gateway.store.evidence import evidence_counts
@@ -141,10 +140,10 @@ def _submit(client: PartnerClient, step: Submission, progress: Progress, stop: t
 
 def _register(member: Member, step: Registration) -> None:
     """As an administrator's command would: into the database of a gateway that runs, or is just being killed."""
-    database = Database(member.database, pool=1)
-    with database.write() as session:
-        register_devices(session, [step.device], now=now_millis())
-    database.close()
+    gateway = Gateway(open_home(member.home))
+    with gateway.database.write() as session:
+        gateway.devices.register(session, [step.device], now=now_millis())
+    gateway.close()
 
 
 def _wait_until_quiet(members: list[Member]) -> bool:

@@ -29,7 +29,6 @@ from gateway.demo.errors import DemoError
 from gateway.demo.postgres import create_database
 from gateway.demo.stations import device_of, stations_of
 from gateway.home import Home, create_home, open_home
-from gateway.ingest.devices import register_devices
 from gateway.migrations import upgrade
 from gateway.service import Gateway
 from partners.client import PartnerClient
@@ -102,7 +101,7 @@ def create_network(
             _introduce(gateway, documents, now)
             registry.bring_plan(gateway, plan.encode(), now=now)
             with gateway.database.write() as session:
-                register_devices(session, [device_of(station) for station in stations_of(gateway.party)], now=now)
+                gateway.devices.register(session, map(device_of, stations_of(gateway.party)), now=now)
         _add_clients(root, gateways, now)
     (root / PLAN_FILE).write_text(plan, encoding="utf-8")
     return open_network(root)

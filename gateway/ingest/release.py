@@ -14,7 +14,6 @@ from audit.entry import make_entry
 from audit.form import RELEASE
 from audit.log import append
 from gateway.db import ReadSession, WriteSession
-from gateway.ingest.devices import devices_of
 from gateway.ingest.parcel import HJ212, NDJSON, Parcel, unpack, unpack_lines
 from gateway.ingest.terms import Terms
 from gateway.service import Gateway
@@ -40,7 +39,7 @@ def release_arrived(gateway: Gateway, *, now: int) -> int:
     in_force = gateway.governed.at(now)
     with gateway.database.read() as session:
         waiting = session.execute(select(*columns, func.max(_held.c.act_id).label("newest")).group_by(*columns)).all()
-        devices = devices_of(session) if any(row.waits_for == "device" for row in waiting) else {}
+        devices = gateway.devices.of(session) if any(row.waits_for == "device" for row in waiting) else {}
         terms = {row.provider: _terms(gateway, in_force, row.provider) for row in waiting}
         arrived = [row for row in waiting if _is_known(gateway, session, devices, terms[row.provider], *row[:3])]
     return sum(_release(gateway, terms[row.provider], *row, now=now) for row in arrived)
@@ -117,7 +116,7 @@ def _release(gateway: Gateway, terms: Terms, provider: str, waits_for: str, name
             waiting = (_held.c.provider == provider, _held.c.waits_for == waits_for, _held.c.name == name)
             query = select(_held).where(*waiting, _held.c.act_id <= newest)
             rows = session.execute(query.order_by(_held.c.id).limit(_TOGETHER)).all()
-            devices = devices_of(session)
+            devices = gateway.devices.of(session)
         if not rows:
             return released
         own = provider == gateway.party

@@ -23,7 +23,6 @@ from audit.form import SUBMISSION
 from audit.log import append
 from gateway.db import ReadSession, WriteSession
 from gateway.errors import ConflictError, NotFoundError
-from gateway.ingest.devices import devices_of
 from gateway.ingest.door import Prepared
 from gateway.ingest.parcel import HJ212, Problem, unpack
 from gateway.ingest.profiles import reading_through
@@ -93,7 +92,7 @@ def submit(
     arrival = _Arrival(uuid4().hex, principal.client_id, media_type, content, digest, idempotency_key, now, read_as)
     with gateway.database.read() as session:
         known = _known(session, arrival)
-        devices = devices_of(session) if media_type == HJ212 else {}
+        devices = gateway.devices.of(session) if media_type == HJ212 else {}
     if known is not None:
         return Submitted(known, fresh=False)
     # Reading and numbering need no transaction, so nobody waits for them.

@@ -24,7 +24,6 @@ from sqlalchemy.exc import DBAPIError
 from audit.entry import make_entry
 from audit.form import STRANGERS_EXPIRED
 from audit.log import append
-from gateway.ingest.devices import devices_of
 from gateway.loggers.admission import is_within
 from gateway.loggers.asking import Asking
 from gateway.loggers.connection import PATIENCE, Connection, Patience
@@ -195,7 +194,7 @@ class Listener:
 
     def _read_devices(self) -> dict[str, Device]:
         with self._gateway.database.read() as session:
-            return devices_of(session)
+            return self._gateway.devices.of(session)
 
     def _tidy(self) -> None:
         """What need not be done at every look, and what broken packets there were."""
@@ -237,7 +236,7 @@ class Listener:
         with self._gateway.database.write() as session:
             put_back(session, None, now=now_millis())
             self.figures.load(session)
-            self.devices.update(devices_of(session))
+            self.devices.update(self._gateway.devices.of(session))
 
     def _leave(self) -> None:
         """After the last connection."""

@@ -15,7 +15,6 @@ from typing import Any, Self
 
 import uvloop
 
-from gateway.ingest.devices import register_devices
 from gateway.loggers.connection import Patience
 from gateway.loggers.listener import Listener
 from gateway.loggers.requests import Overtime
@@ -61,7 +60,7 @@ def register(node: Node, *, mn: str = MN, site: str = "320509-SW-0003", more: st
         "factors: {w20004: {unit: mg/L}}}]"
     )
     with node.gateway.database.write() as session:
-        register_devices(session, parse_devices(text.encode()).values(), now=now_millis())
+        node.gateway.devices.register(session, parse_devices(text.encode()).values(), now=now_millis())
 
 
 def configure(node: Node, **settings: Any) -> None:

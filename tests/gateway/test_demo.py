@@ -22,7 +22,6 @@ from gateway.demo.errors import DemoError
 from gateway.demo.feed import submit as hand_in
 from gateway.demo.workload import Registration, Submission, Workload, make_workload, revision_of
 from gateway.home import open_home
-from gateway.ingest.devices import register_devices
 from gateway.ingest.parcel import HJ212, NDJSON
 from gateway.ingest.release import release_arrived
 from gateway.ingest.submissions import submit
@@ -257,11 +256,11 @@ def _perform(node: Node, work: Workload) -> dict[str, int]:
     """Hand in everything at a gateway that does not serve, and release what waited; what the answers counted."""
     counted = {"accepted": 0, "duplicates": 0, "revised": 0, "refused": 0, "held": 0}
     with node.gateway.database.write() as session:
-        register_devices(session, map(stations.device_of, stations.stations_of(work.party)), now=NOW)
+        node.gateway.devices.register(session, map(stations.device_of, stations.stations_of(work.party)), now=NOW)
     for step in work.steps:
         if isinstance(step, Registration):
             with node.gateway.database.write() as session:
-                register_devices(session, [step.device], now=NOW)
+                node.gateway.devices.register(session, [step.device], now=NOW)
         else:
             answer = submit(node.gateway, node.station(), step.media_type, step.content, now=NOW).outcome
             counted = {name: counted[name] + answer[name] for name in counted}

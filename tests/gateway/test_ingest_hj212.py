@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from audit.form import RELEASE
-from gateway.ingest.devices import register_devices
 from gateway.ingest.parcel import HJ212
 from gateway.ingest.release import held_counts, release_arrived
 from gateway.store import tables
@@ -37,7 +36,7 @@ def register(
 ) -> None:
     text = f"devices: [{{mn: {mn}, site: {site}, profile: hj212-2017, minute: PT1M, factors: {{{factors}}}{more}}}]"
     with node.gateway.database.write() as session:
-        register_devices(session, parse_devices(text.encode()).values(), now=now_millis())
+        node.gateway.devices.register(session, parse_devices(text.encode()).values(), now=now_millis())
 
 
 def hand_in_packets(node: Node, *packets: bytes) -> dict[str, Any]:
@@ -171,7 +170,7 @@ def test_a_packet_that_waits_for_the_same_thing_after_its_release_is_not_looked_
     factors = {"w20004": DeviceFactor("w20004", None)}  # no registration document can say this
     unitless = Device(mn=MN, site="320509-SW-0003", profile="hj212-2017", factors=factors)
     with wujiang.gateway.database.write() as session:
-        register_devices(session, [unitless], now=now_millis())
+        wujiang.gateway.devices.register(session, [unitless], now=now_millis())
     assert [release(wujiang), release(wujiang)] == [1, 1]
     assert waiting(wujiang) == [(f"device {MN}/w20004", 1)]
 

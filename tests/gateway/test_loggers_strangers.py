@@ -9,7 +9,6 @@ import pytest
 from sqlalchemy import func, select
 
 from audit.form import STRANGERS_EXPIRED
-from gateway.ingest.devices import devices_of
 from gateway.loggers import strangers
 from gateway.loggers.keeping import Keeper
 from gateway.loggers.strangers import Visit, expire_strangers, note_strangers, strangers_of, take_in_registered
@@ -130,7 +129,7 @@ def test_what_the_registration_would_not_have_let_in_is_not_taken_in(wujiang: No
     )
     register(wujiang, more="password: s3cret, networks: [10.0.0.0/8]")
     with wujiang.gateway.database.read() as session:
-        devices = devices_of(session)
+        devices = wujiang.gateway.devices.of(session)
     assert take_in_registered(wujiang.gateway.database, devices, Keeper(wujiang.gateway).submit) == 1
     assert [at for at, _, _ in stored(wujiang)] == [to_millis("2026-11-20T10:02:00+08:00")]
     assert listed(wujiang) == {}

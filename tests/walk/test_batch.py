@@ -22,7 +22,6 @@ from audit.merkle import leaf_hash, root_of, verify_inclusion
 from audit.note import parse_vkey
 from audit.receipts import Receipt, open_receipt, receipt_hash
 from audit.tiles import ENTRIES, decode_bundle, tiles_of_level
-from gateway.ingest.devices import register_devices
 from gateway.store.feeds import to_frame
 from partners import tables
 from partners.client import PartnerClient
@@ -146,7 +145,7 @@ def districts(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Distri
     introduce(*nodes)
     bring_plan(plan_document(SITES, ANTIMONY), *nodes)
     with nodes.wujiang.gateway.database.write() as session:
-        register_devices(session, parse_devices(DEVICES.encode()).values(), now=now_millis())
+        nodes.wujiang.gateway.devices.register(session, parse_devices(DEVICES.encode()).values(), now=now_millis())
     with running(*nodes):
         yield nodes
 
