@@ -17,6 +17,7 @@ import structlog
 from audit.errors import HeadConflictError, LogError
 from gateway.errors import ReadOnlyError
 from gateway.ingest.release import release_arrived
+from gateway.quality import TOGETHER
 from gateway.service import Gateway
 from gateway.signals import Signal
 from gateway.sync.links import Links
@@ -31,6 +32,7 @@ log = structlog.get_logger()
 
 IDLE = 1.0  # seconds after which every duty looks for itself, whatever signals it missed
 _TIDY = 60.0  # seconds
+_JUDGED_TOGETHER = 1.0  # seconds; a value that comes after a pause is judged at once
 _AFTER_FAULT = 1.0  # seconds
 _PATIENCE = 3.0  # seconds a stop waits for steps under way; what it cuts off is as safe as a crash
 
@@ -111,6 +113,9 @@ class Duties:
         while (step := self._gateway.judge.judge_waiting(now=now_millis())).looked_at and not self._stopping.is_set():
             if step.queued:
                 self._gateway.signals.queued.send()
+            if step.looked_at < TOGETHER:
+                # Values of one series that come within this time read its history once.
+                self._stopping.wait(_JUDGED_TOGETHER)
 
     def _publish(self) -> None:
         while self._gateway.publisher.publish_due(now=now_millis()) and not self._stopping.is_set():
