@@ -27,6 +27,7 @@ from schemas.records.keys import check_key
 from schemas.records.mark import Mark
 from schemas.records.observation import Observation
 from schemas.records.parts import (
+    MAX_REV,
     MAX_TEXT,
     check_decimal,
     check_identifier,
@@ -34,11 +35,13 @@ from schemas.records.parts import (
     check_rev,
     check_texts,
     check_time,
+    is_decimal,
 )
 from schemas.records.retraction import Retraction
 from schemas.records.site import Site
 from schemas.records.source import Source
 from schemas.tables import Tables, shipped_tables
+from schemas.times import to_millis
 from schemas.units import MAX_TEXT as MAX_UNIT
 from schemas.units import Units
 
@@ -132,13 +135,19 @@ def check_record(record: Record, tables: Tables | None = None) -> None:
 
 
 def _check_observation(record: Observation, tables: Tables) -> None:
+    """The checks are called only where they would fail: this runs for every value there is."""
     value = record.value
-    if value is not None:
+    if value is None:
+        if record.q is not None:
+            raise RecordError("a qualifier needs a value", code="record.value-malformed", pointers=["/q"])
+    elif not is_decimal(value):
         check_decimal(value, "/value")
-    elif record.q is not None:
-        raise RecordError("a qualifier needs a value", code="record.value-malformed", pointers=["/q"])
-    check_rev(record.rev)
-    check_time(record.at, "/at")
+    if not 0 <= record.rev <= MAX_REV:
+        check_rev(record.rev)
+    try:
+        to_millis(record.at)
+    except RecordError:
+        check_time(record.at, "/at")
     if record.sent:
         check_time(record.sent, "/sent")
     if record.received:
