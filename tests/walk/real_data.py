@@ -28,10 +28,10 @@ from tests.world import JIASHAN, QINGPU, WUJIANG
 MISSING = frozenset({"NA", "--", "*", ""})
 REPUBLISHED = "published-again"  # the reason given where a platform prints a station's hour a second time
 
-_AIR = {"PM2.5": "a34004", "PM10": "a34002", "SO2": "a21026", "NO2": "a21004", "O3": "a05024", "CO": "a21005"}
-_CNEMC = {"PM2.5": "pm2_5", "PM10": "pm10", "SO2": "so2", "NO2": "no2", "O3": "o3", "CO": "co"}
-_ZJEMC = {"PM2.5": "PM25", "PM10": "PM10", "SO2": "SO2", "NO2": "NO2", "O3": "O3", "CO": "CO"}
-_WATER = {
+AIR = {"PM2.5": "a34004", "PM10": "a34002", "SO2": "a21026", "NO2": "a21004", "O3": "a05024", "CO": "a21005"}
+CNEMC = {"PM2.5": "pm2_5", "PM10": "pm10", "SO2": "so2", "NO2": "no2", "O3": "o3", "CO": "co"}
+ZJEMC = {"PM2.5": "PM25", "PM10": "PM10", "SO2": "SO2", "NO2": "NO2", "O3": "O3", "CO": "CO"}
+WATER = {
     "水温(℃)": "w01010",
     "pH(无量纲)": "w01001",
     "溶解氧(mg/L)": "w01009",
@@ -104,7 +104,7 @@ def read_cnemc(path: Path) -> Source:
         site = f"{party}-AQ-{row['stationcode']}"
         source.add_site(party, site, type="air-station", name={"zh": row["positionname"]}, programmes=["air-auto"])
         published = datetime.strptime(row["timepoint"], "%Y-%m-%dT%H%M")  # noqa: DTZ007 - Beijing time, said by `_at`
-        _add_air(source, party, site, published, {name: row[column] for name, column in _CNEMC.items()})
+        _add_air(source, party, site, published, {name: row[column] for name, column in CNEMC.items()})
     return source
 
 
@@ -115,7 +115,7 @@ def read_zjemc(path: Path) -> Source:
         site = f"{JIASHAN}-AQ-{row['sitecode']}"
         source.add_site(JIASHAN, site, type="air-station", name={"zh": row["sitename"]}, programmes=["air-auto"])
         published = datetime.fromisoformat(row["time"])
-        _add_air(source, JIASHAN, site, published, {name: row[column] for name, column in _ZJEMC.items()})
+        _add_air(source, JIASHAN, site, published, {name: row[column] for name, column in ZJEMC.items()})
     return source
 
 
@@ -131,7 +131,7 @@ def read_water(path: Path) -> Source:
             source.timeless += 1
             continue
         at = _at(datetime.strptime(f"2021-{time}", "%Y-%m-%d %H:%M"))  # noqa: DTZ007
-        for column, factor in _WATER.items():
+        for column, factor in WATER.items():
             unit = units.unit(column[column.index("(") + 1 : -1]).code
             cell = _cell(row[column], row["站点情况"])
             source.add(Key(party, site, factor, at), cell, unit=unit, stat="inst", period="PT0S", profile="water-4h")
@@ -140,7 +140,7 @@ def read_water(path: Path) -> Source:
 
 def _add_air(source: Source, party: str, site: str, published: datetime, texts: dict[str, str]) -> None:
     at = _at(published - timedelta(hours=1))
-    for name, factor in _AIR.items():
+    for name, factor in AIR.items():
         unit = "mg/m3" if name == "CO" else "ug/m3"
         key, cell = Key(party, site, factor, at), _cell(texts[name], "")
         source.add(key, cell, unit=unit, stat="avg", period="PT1H", profile="hourly-air")
