@@ -1,8 +1,8 @@
-"""`/v1/quality-rules`: what the rules say. `/v1/findings`: what they found, for its provider."""
+"""`/v1/findings`: what the quality rules found, for its provider. What they say is public: `gateway.api.schemas`."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
@@ -11,28 +11,11 @@ from gateway.api.access import Caller, Home, allow
 from gateway.api.disclosure import log_disclosure
 from gateway.api.pages import answer_page
 from gateway.store.findings import Wanted, read_page
-from gateway.store.versions import all_versions
 from partners.grants import ReadFindings
-from schemas.quality import QualityRules, as_document
-from schemas.tables import Table, shipped
-from schemas.times import now_millis, to_millis, utc_text
+from schemas.times import now_millis, to_millis
 
 router = APIRouter()
 _FILTERS = ("party", "site", "factor", "rule", "from", "to")
-
-
-@router.get("/v1/quality-rules", summary="The quality rules in force, their parameters, and the versions of the table")
-def read_rules(gateway: Home, _caller: Caller) -> dict[str, Any]:
-    """Every rule with its titles, what it says in both languages, where it runs, and its parameters with the reason.
-
-    `history` has every version that decides or has decided, by its effective instant; who proposed and approved it is
-    this party's own affair.
-    """
-    with gateway.database.read() as session:
-        own = [one.as_table() for one in all_versions(session, QualityRules.table) if one.state == "approved"]
-    versions = sorted([shipped(QualityRules.table), *own], key=lambda table: (table.effective, table.version))
-    rules = gateway.governed.at(now_millis())[QualityRules]
-    return {**as_document(rules), "history": [_version(table) for table in versions]}
 
 
 @router.get("/v1/findings", summary="What the quality rules found about this party's values")
@@ -63,7 +46,3 @@ def read_findings(
     asked = {name: request.query_params[name] for name in _FILTERS if name in request.query_params}
     log_disclosure(gateway, caller, request, {"filter": asked, "count": len(lines), "purpose": ""}, now=now)
     return answer_page(request, "findings", lines, following, form)
-
-
-def _version(table: Table) -> dict[str, object]:
-    return {"table": table.reference, "digest": table.digest, "effective": utc_text(table.effective)}

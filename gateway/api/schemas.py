@@ -1,4 +1,4 @@
-"""`/v1/schemas`, `/v1/factors`, `/v1/units`, `/v1/flags`: the shared language, for whoever wants to speak it.
+"""`/v1/schemas`, `/v1/factors`, `/v1/units`, `/v1/flags`, `/v1/quality-rules`: the shared language, for everybody.
 
 Public: how a record is written is no secret, and whoever is to hand one in has no token yet when asking. Answers carry
 an ETag (RFC 9110), so that a station platform may ask every day and is told in a few bytes that nothing changed.
@@ -17,9 +17,12 @@ from fastapi import APIRouter, Header, Response
 from gateway.api.access import Home
 from gateway.errors import NotFoundError
 from gateway.service import Gateway
+from gateway.store.versions import all_versions
 from schemas.batch import SCHEMA_VERSION
 from schemas.publication import json_schema, kinds, table_schema
 from schemas.publication.titles import title
+from schemas.quality import QualityRules, as_document
+from schemas.tables import Table, shipped
 from schemas.times import utc_text
 
 router = APIRouter()
@@ -67,6 +70,20 @@ def read_flags(gateway: Home, if_none_match: _IfNoneMatch = "") -> Response:
     return _answer_table(gateway, "flags", if_none_match)
 
 
+@router.get("/v1/quality-rules", summary="The quality rules in force, their parameters, and the versions of the table")
+def read_rules(gateway: Home, if_none_match: _IfNoneMatch = "") -> Response:
+    """Every rule with its titles, what it says in both languages, where it runs, and its parameters with the reason.
+
+    `history` has every version that decides or has decided, by its effective instant; who proposed and approved it is
+    this party's own affair.
+    """
+    with gateway.database.read() as session:
+        own = [one.as_table() for one in all_versions(session, QualityRules.table) if one.state == "approved"]
+    versions = sorted([shipped(QualityRules.table), *own], key=lambda table: (table.effective, table.version))
+    document = {**as_document(gateway.tables[QualityRules]), "history": [_named(table) for table in versions]}
+    return _answer(msgspec.json.encode(document), "application/json", _ASK, if_none_match)
+
+
 def _check_kind(kind: str) -> None:
     if kind not in kinds():
         raise NotFoundError(f"{kind[:40]!r} is no record kind of the shared schema {SCHEMA_VERSION}")
@@ -100,9 +117,11 @@ def _table_schema(kind: str) -> bytes:
 
 def _answer_table(gateway: Gateway, name: str, if_none_match: str) -> Response:
     table = next(table for table in gateway.tables if table.name == name)
-    effective = utc_text(table.effective)
-    body = {"table": table.reference, "digest": table.digest, "effective": effective, "rows": table.rows}
-    return _answer(msgspec.json.encode(body), "application/json", _ASK, if_none_match)
+    return _answer(msgspec.json.encode({**_named(table), "rows": table.rows}), "application/json", _ASK, if_none_match)
+
+
+def _named(table: Table) -> dict[str, object]:
+    return {"table": table.reference, "digest": table.digest, "effective": utc_text(table.effective)}
 
 
 def _answer(body: bytes, media_type: str, caching: str, if_none_match: str) -> Response:

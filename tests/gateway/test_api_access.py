@@ -50,6 +50,7 @@ PUBLIC = {
     "GET /v1/factors",
     "GET /v1/units",
     "GET /v1/flags",
+    "GET /v1/quality-rules",
 }
 SECRET = {"id": "wj-secret", "select": {"factors": ["w01003"]}, "recipients": [QINGPU]}
 FEED = f"/v1/feeds/{WUJIANG}/wj-antimony"
