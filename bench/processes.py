@@ -30,7 +30,8 @@ from gateway.app import create_partner_app
 from gateway.home import open_home
 from gateway.server import make_server, serve, serve_loggers, spare_collecting
 from gateway.service import Gateway
-from gateway.settings import Settings, read_address
+from gateway.setting_groups import read_address
+from gateway.settings import Settings
 from gateway.workers import Duties
 from partners.principal import SCOPES, Principal
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from gateway.settings import OutlineFile, SettingsError
+from gateway.setting_groups import OutlineFile, SettingsError
 from schemas.outlines import OutlineError, Outlines
 from schemas.records.parts import Datum
 

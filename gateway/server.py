@@ -24,7 +24,8 @@ from gateway.home import Home
 from gateway.loggers.listener import Listener
 from gateway.migrations import require_current, upgrade
 from gateway.service import Gateway
-from gateway.settings import Address, Settings
+from gateway.setting_groups import Address
+from gateway.settings import Settings
 from gateway.workers import Duties
 from schemas.errors import SharingError
 

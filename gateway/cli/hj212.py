@@ -17,7 +17,7 @@ from gateway.cli.terminal import InputError, finish, read_input, say, say_json, 
 from gateway.home import open_home
 from gateway.loggers.requests import Data, HistoryRequest, ask_history, find_request, recent_requests
 from gateway.service import Gateway
-from gateway.settings import read_address
+from gateway.setting_groups import read_address
 from schemas.devices import MAX_DOCUMENT, Device, parse_devices
 from schemas.errors import PacketError
 from schemas.hj212 import NOTED, Damage, Finding, Frame, parse_message, split_packets, to_observations

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Literal
 
-from gateway.settings import Network
+from gateway.setting_groups import Network
 from schemas.devices import Device
 from schemas.hj212 import Message
 

@@ -19,7 +19,7 @@ import structlog
 
 from gateway.loggers.figures import WAITING, Figures
 from gateway.loggers.keeping import Arrival, UnavailableError
-from gateway.settings import Loggers
+from gateway.setting_groups import Loggers
 
 AFTER_FAULT = 1.0  # seconds until a database that did not answer is tried again
 

@@ -33,7 +33,7 @@ from gateway.loggers.keeping import Broken, Keeper, UnavailableError
 from gateway.loggers.requests import OVERTIME, Overtime, put_back
 from gateway.loggers.strangers import expire_strangers, take_in_registered
 from gateway.service import Gateway
-from gateway.settings import Address
+from gateway.setting_groups import Address
 from schemas.devices import Device
 from schemas.times import DAY, now_millis, utc_text
 

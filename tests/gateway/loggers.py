@@ -18,7 +18,7 @@ import uvloop
 from gateway.loggers.connection import Patience
 from gateway.loggers.listener import Listener
 from gateway.loggers.requests import Overtime
-from gateway.settings import Loggers
+from gateway.setting_groups import Loggers
 from schemas.devices import parse_devices
 from schemas.hj212 import Damage, Framer, Message, encode_packet, measurement, parse_message
 from schemas.times import BEIJING, now_millis

@@ -18,7 +18,8 @@ import pytest
 from cryptography import x509
 
 from gateway.home import HomeError, create_home, open_home, renew_certificate
-from gateway.settings import SettingsError, describe, load_settings
+from gateway.setting_groups import SettingsError
+from gateway.settings import describe, load_settings
 from partners.document import PartyError
 from partners.keys import KeysError
 

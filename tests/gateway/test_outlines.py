@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from gateway.outlines import load_outlines
-from gateway.settings import OutlineFile, SettingsError, load_settings
+from gateway.setting_groups import OutlineFile, SettingsError
+from gateway.settings import load_settings
 from tests.gateway.test_settings import write
 from tests.schemas.test_positions import square
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.settings import Address, SettingsError, describe, load_settings
+from gateway.setting_groups import Address, SettingsError
+from gateway.settings import describe, load_settings
 
 REQUIRED = """
 party = "320509"

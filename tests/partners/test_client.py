@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from gateway.home import create_home
 from gateway.server import make_server
-from gateway.settings import Address, load_settings
+from gateway.setting_groups import Address
+from gateway.settings import load_settings
 from partners.client import MAX_ANSWER, PartnerClient, RemoteHead, split_frames
 from partners.errors import PartnerError, PartnerRefusedError, PartnerUnreachableError
 from schemas.batch import MAX_FILE
