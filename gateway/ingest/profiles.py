@@ -76,7 +76,7 @@ def reading_through(
 ) -> Through:  # fmt: skip
     """The profile `reference`, with what this gateway knows of the sites of `party`. Raises as `find_profile`."""
     profile, _ = find_profile(session, reference, tables)
-    return Through(profile, Use(now=now, year=year, sites=names_of_sites(session, party), tables=tables))
+    return Through(profile, Use(now=now, year=year, names=names_of_sites(session, party), tables=tables))
 
 
 def _body(session: ReadSession, name: str, version: int | None) -> bytes | None:

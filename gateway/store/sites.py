@@ -15,6 +15,7 @@ from sqlalchemy import select
 
 from gateway.db import ReadSession
 from gateway.store import tables
+from schemas.sheets.names import Called, SiteNames
 
 _KEEP = 5.0  # seconds another process's change may go unseen
 _CHUNK = 500
@@ -49,16 +50,22 @@ class Sites:
             return self._programmes
 
 
-def names_of_sites(session: ReadSession, provider: str) -> dict[str, str]:
-    """The id of each site of `provider` by its names and aliases; a name that several sites have is left out."""
+def names_of_sites(session: ReadSession, provider: str) -> SiteNames:
+    """What each site of `provider` is called, and was called when."""
     table = tables.record
     query = select(table.c.line).where(table.c.provider == provider, table.c.kind == "site").order_by(table.c.key)
-    named: dict[str, set[str]] = {}
+    names: list[Called] = []
     for line in session.execute(query).scalars():
         site = msgspec.json.decode(line, type=_Named)
-        for name in (*site.name.values(), *(alias.get("name", "") for alias in site.aliases)):
-            named.setdefault(name, set()).add(site.id)
-    return {name: sites.pop() for name, sites in named.items() if name and len(sites) == 1}
+        names += [Called(name, site.id) for name in site.name.values() if name]
+        names += [Called(one.name, site.id, one.since, one.until) for one in site.aliases]
+    return SiteNames(names)
+
+
+class _Alias(msgspec.Struct):
+    name: str
+    since: str = ""
+    until: str = ""
 
 
 class _Named(msgspec.Struct):
@@ -66,7 +73,7 @@ class _Named(msgspec.Struct):
 
     id: str = ""
     name: dict[str, str] = {}
-    aliases: tuple[dict[str, str], ...] = ()
+    aliases: tuple[_Alias, ...] = ()
 
 
 class _Known(msgspec.Struct):

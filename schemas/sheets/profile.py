@@ -34,6 +34,7 @@ from typing import Literal
 from schemas.errors import SharingError
 from schemas.records import Record
 from schemas.sheets.comma import Encoding
+from schemas.sheets.names import SiteNames
 from schemas.tables import Tables, shipped_tables
 
 Kind = Literal["observation", "site"]
@@ -155,12 +156,14 @@ class Profile:
 class Use:
     """What is given when a sheet is read: the reference instant `now` (ms UTC), a year, and sites by name or code.
 
+    `names` are those of the sites that a gateway knows, with the days they were used; `sites` goes before them.
     `tables` are those in force; by default the ones that ship, for whoever has no gateway.
     """
 
     now: int
     year: int | None = None
     sites: Mapping[str, str] = field(default_factory=dict)
+    names: SiteNames = field(default_factory=SiteNames)
     tables: Tables = field(default_factory=shipped_tables)
 
 

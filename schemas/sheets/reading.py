@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import lru_cache
 from typing import Any, cast
 
@@ -113,7 +113,7 @@ class _Rows:
                 detail = "neither a time nor a value: the row is left out"
                 yield Finding(row, 0, "noted", "sheet.row-empty", detail)
                 return
-            site = self._site(row)
+            site = self._site(row, moment.date())
             members = self._members(row)
         except _CellError as error:
             yield error.finding
@@ -194,13 +194,13 @@ class _Rows:
         except SheetError as error:
             raise _CellError(row, columns[0], error, text) from error
 
-    def _site(self, row: int) -> str:
+    def _site(self, row: int, day: date) -> str:
         site = self._profile.site
         assert site is not None
         columns = [self._columns[name] for name in site.columns]
         parts = [self._cell(row, column) for column in columns]
         text = site.join.join(parts)
-        found = self._sites.get(plain(text))
+        found = self._sites.get(plain(text)) or self._use.names.find(text, day)
         if found is not None:
             return found
         if site.read == "id" and all(parts):

@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 from openpyxl import Workbook, load_workbook
+from sqlalchemy import select
 
 from gateway.ingest.profiles import list_profiles, register_profile
 from gateway.ingest.release import release_arrived
 from gateway.ingest.submissions import find_submission
+from gateway.store import tables
 from schemas.errors import SharingError
 from schemas.sheets import CSV, XLSX, shipped_profile
 from schemas.tables import shipped_tables
@@ -219,3 +221,19 @@ def test_a_version_is_never_changed_and_what_ships_is_never_replaced(wujiang: No
         assert caught.value.code == code
     with wujiang.gateway.database.read() as session:
         assert [one.reference for one in list_profiles(session, shipped_tables())][-1] == "lab@1"
+
+
+def test_an_old_name_is_the_site_that_bore_it_on_the_day_of_the_row(world: World) -> None:
+    """The section 太浦闸 was renamed, and another one has had that name since."""
+    hand_in(
+        world.node,
+        site_line("320509-OLD", name={"zh": "太浦闸下"}, aliases=[{"name": "太浦闸", "until": "2025-12-31"}]),
+        site_line("320509-NEW", name={"zh": "新闸"}, aliases=[{"name": "太浦闸", "since": "2026-01-01"}]),
+    )  # fmt: skip
+    rows = sheet(
+        "太浦闸,2025-12-31 23:00,0.00210,", "太浦闸,2026-01-01 00:00,0.00210,", "太浦闸下,2024-01-01 00:00,0.00210,"
+    )
+    assert counts(world.send(rows).json()) == {"accepted": 3}
+    with world.node.gateway.database.read() as session:
+        sites = {row.site for row in session.execute(select(tables.series))}
+    assert sites == {"320509-OLD", "320509-NEW"}
