@@ -15,7 +15,7 @@ from datetime import date, timedelta
 from typing import ClassVar, Literal, cast, get_args
 
 from schemas.errors import SharingError
-from schemas.tables import FIRST_ROW, Row, Table, TableError, faulty_rows, read_each, shipped_tables
+from schemas.tables import FIRST_ROW, Row, Table, TableError, faulty_rows, read_each
 
 Kind = Literal["off", "working"]
 
@@ -77,11 +77,6 @@ class Calendar:
             day += _DAY
             count -= self.is_working_day(day)
         return day
-
-
-def shipped_calendar() -> Calendar:
-    """The calendar that ships."""
-    return shipped_tables()[Calendar]
 
 
 def _exception(row: Row) -> tuple[int, date, Kind]:

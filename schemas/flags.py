@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, cast
 
 from schemas.errors import RecordError
-from schemas.tables import FIRST_ROW, Row, Table, TableError, faulty_rows, read_each, shipped_tables
+from schemas.tables import FIRST_ROW, Row, Table, TableError, faulty_rows, read_each
 from schemas.times import to_millis
 
 _ALWAYS = -(2**63)  # ms; a row without a first day
@@ -91,21 +91,6 @@ class Flags:
     def profiles(self) -> frozenset[str]:
         """The profiles that the table knows."""
         return frozenset(profile for profile, _ in self._rows)
-
-
-def is_valid(profile: str, flag: str, at: int) -> bool:
-    """Whether a value measured at `at` (milliseconds UTC) and marked so is valid by the table that ships."""
-    return shipped_tables()[Flags].is_valid(profile, flag, at)
-
-
-def find_flag(profile: str, flag: str, at: int) -> Flag | None:
-    """The meaning of a flag at `at` (milliseconds UTC) in the table that ships, or None if that does not know it."""
-    return shipped_tables()[Flags].find(profile, flag, at)
-
-
-def profiles() -> frozenset[str]:
-    """The profiles that the table that ships knows."""
-    return shipped_tables()[Flags].profiles()
 
 
 def _flag(row: Row) -> Flag:

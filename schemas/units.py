@@ -119,11 +119,6 @@ def convert(value: Decimal, from_: str, to: str) -> Decimal:
     return shipped_tables()[Units].convert(value, from_, to)
 
 
-def all_units() -> Mapping[str, Unit]:
-    """Every unit that ships by its UCUM code, in table order."""
-    return shipped_tables()[Units].by_code
-
-
 def _unit(row: Row) -> tuple[Unit, list[str]]:
     """The unit of a row, and its other spellings."""
     if not (row["code"] and row["dimension"].strip() and row["name_zh"].strip() and row["source"].strip()):

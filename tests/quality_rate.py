@@ -29,7 +29,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
-from schemas.flags import is_valid
+from schemas.flags import Flags
 from schemas.quality import DoorChecks, Finding, Point, SeriesChecks
 from schemas.records import Observation
 from schemas.tables import Tables, shipped_tables
@@ -99,7 +99,7 @@ def measure(folder: Path, files: tuple[str, ...], tables: Tables | None = None) 
 def point_of(record: Observation) -> Point:
     """A record as the rules over series see it."""
     at = to_millis(record.at)
-    valid = is_valid(record.profile, record.flag, at)
+    valid = shipped_tables()[Flags].is_valid(record.profile, record.flag, at)
     return Point(at, record.value, record.unit, record.q, valid, bool(record.remark))
 
 
@@ -129,7 +129,8 @@ def _run_door(rate: Rate, name: str, series: Series, door: DoorChecks) -> None:
 
 def _found(name: str, site: str, factor: str, records: list[Observation], place: int, finding: Finding) -> Found:
     """The finding with its neighbours: the valid values around it."""
-    valid = [record for record in records if is_valid(record.profile, record.flag, to_millis(record.at))]
+    flags = shipped_tables()[Flags]
+    valid = [record for record in records if flags.is_valid(record.profile, record.flag, to_millis(record.at))]
     here = records[place]
     at = to_millis(here.at)
     before = tuple(str(one.value) for one in valid if to_millis(one.at) < at)[-4:]

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.calendar import Calendar, CalendarError, shipped_calendar
-from schemas.tables import Table, TableError, shipped
+from schemas.calendar import Calendar, CalendarError
+from schemas.tables import Table, TableError, shipped, shipped_tables
 
-CALENDAR = shipped_calendar()
+CALENDAR = shipped_tables()[Calendar]
 
 
 def day(text: str) -> date:

@@ -3,10 +3,12 @@ from __future__ import annotations
 import pytest
 
 from schemas.data import read_table
-from schemas.flags import find_flag, is_valid, profiles
+from schemas.flags import Flags
+from schemas.tables import shipped_tables
 from schemas.times import to_millis
 
 NOW = to_millis("2026-11-23T10:00:00+08:00")
+FLAGS = shipped_tables()[Flags]
 
 
 @pytest.mark.parametrize(
@@ -29,8 +31,8 @@ NOW = to_millis("2026-11-23T10:00:00+08:00")
     ],
 )
 def test_validity_is_what_the_profile_says_of_the_flag(profile: str, flag: str, valid: bool) -> None:
-    assert find_flag(profile, flag, NOW) is not None, "a known flag has a row"
-    assert is_valid(profile, flag, NOW) is valid
+    assert FLAGS.find(profile, flag, NOW) is not None, "a known flag has a row"
+    assert FLAGS.is_valid(profile, flag, NOW) is valid
 
 
 @pytest.mark.parametrize(
@@ -50,13 +52,13 @@ def test_validity_is_what_the_profile_says_of_the_flag(profile: str, flag: str, 
     ],
 )
 def test_an_unknown_flag_or_profile_is_not_valid(profile: str, flag: str) -> None:
-    assert find_flag(profile, flag, NOW) is None
-    assert not is_valid(profile, flag, NOW)
+    assert FLAGS.find(profile, flag, NOW) is None
+    assert not FLAGS.is_valid(profile, flag, NOW)
 
 
 @pytest.mark.parametrize("profile", ["hj212-2005", "hj212-2017", "hj212-2025", "surface-water", "water-4h"])
 def test_a_device_whose_profile_has_flags_and_that_sends_none_is_not_valid(profile: str) -> None:
-    assert not is_valid(profile, "", NOW)
+    assert not FLAGS.is_valid(profile, "", NOW)
 
 
 @pytest.mark.parametrize(
@@ -69,11 +71,11 @@ def test_a_device_whose_profile_has_flags_and_that_sends_none_is_not_valid(profi
     ],
 )
 def test_a_flag_counts_from_the_day_its_row_begins_in_beijing_and_outlives_its_standard(at: str, valid: bool) -> None:
-    assert is_valid("hj212-2017", "N", to_millis(at)) is valid
+    assert FLAGS.is_valid("hj212-2017", "N", to_millis(at)) is valid
 
 
 def test_the_same_letter_means_different_things_in_different_profiles() -> None:
-    logger, station = find_flag("hj212-2017", "F", NOW), find_flag("surface-water", "F", NOW)
+    logger, station = FLAGS.find("hj212-2017", "F", NOW), FLAGS.find("surface-water", "F", NOW)
     assert logger is not None
     assert station is not None
     assert logger.meaning_en != station.meaning_en
@@ -84,7 +86,7 @@ def test_the_same_letter_means_different_things_in_different_profiles() -> None:
     [("hj212-2005", "T", ">"), ("hj212-2017", "T", ">"), ("surface-water", "T", ">"), ("surface-water", "L", "<")],
 )
 def test_a_flag_at_the_end_of_a_scale_is_a_qualifier_of_a_valid_value(profile: str, flag: str, qualifier: str) -> None:
-    found = find_flag(profile, flag, NOW)
+    found = FLAGS.find(profile, flag, NOW)
     assert found is not None
     assert (found.valid, found.qualifier) == (True, qualifier)
 
@@ -93,7 +95,7 @@ def test_no_flag_has_two_meanings_at_one_time_and_only_valid_ones_qualify() -> N
     rows = read_table("flags.csv")
     keys = [(row["profile"], row["flag"]) for row in rows if not row["to"]]
     assert len(keys) == len(set(keys))
-    assert {row["profile"] for row in rows} == profiles()
+    assert {row["profile"] for row in rows} == FLAGS.profiles()
     for row in rows:
         assert row["valid"] in {"yes", "no"}
         assert row["qualifier"] in {"", "<", ">"}
