@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from gateway.api.access import Caller, Home, allow
 from gateway.api.disclosure import log_disclosure
@@ -22,22 +23,49 @@ from schemas.times import BEIJING, now_millis
 
 router = APIRouter()
 
-_Party = Annotated[str | None, Query(description="Only of this provider")]
 _Site = Annotated[str | None, Query(description="Only of this site")]
-_Name = Annotated[str | None, Query(description="Called so, today or on the day `on`, by its name or an alias")]
-_On = Annotated[date | None, Query(description="The day on which `name` was in use; today in Beijing by default")]
-_Cursor = Annotated[str | None, Query(description="Where the page before ended")]
-_Limit = Annotated[int, Query(ge=1)]
-_Form = Annotated[Form, Query(alias="format")]
-_Purpose = Annotated[str, Query(max_length=200)]
+_NOT_FILTERS = frozenset({"cursor", "limit", "format", "purpose"})
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What every one of these routes is asked: by whom, of which provider, and for which page."""
+
+    request: Request
+    gateway: Gateway
+    caller: Principal
+    party: str | None
+    cursor: str | None
+    limit: int
+    form: Form
+    purpose: str
+
+
+async def asked(
+    request: Request, gateway: Home, caller: Caller,
+    party: Annotated[str | None, Query(description="Only of this provider")] = None,
+    cursor: Annotated[str | None, Query(description="Where the page before ended")] = None,
+    limit: Annotated[int, Query(ge=1)] = 1000,
+    form: Annotated[Form, Query(alias="format")] = "json",
+    purpose: Annotated[str, Query(max_length=200)] = "",
+) -> Asked:  # fmt: skip
+    """See `Asked`."""
+    return Asked(request, gateway, caller, party, cursor, min(limit, gateway.settings.max_page), form, purpose)
+
+
+Wish = Annotated[Asked, Depends(asked)]
 
 
 @router.get("/v1/sites", summary="Sites, by name then or now, programme and provider")
 def read_sites(
-    request: Request, gateway: Home, caller: Caller,
-    party: _Party = None, site: _Site = None, name: _Name = None, on: _On = None,
+    wish: Wish, site: _Site = None,
+    name: Annotated[
+        str | None, Query(description="Called so, today or on the day `on`, by its name or an alias")
+    ] = None,
+    on: Annotated[
+        date | None, Query(description="The day on which `name` was in use; today in Beijing by default")
+    ] = None,
     programme: Annotated[str | None, Query(description="Only sites in this programme")] = None,
-    cursor: _Cursor = None, limit: _Limit = 1000, form: _Form = "json", purpose: _Purpose = "",
 ) -> Response:  # fmt: skip
     """An old section name leads to the site that bore it on that day."""
     day = _day(name, on)
@@ -50,90 +78,66 @@ def read_sites(
             and (programme is None or programme in record.programmes)
         )
 
-    return _page(request, gateway, caller, "site", party, matches, cursor, limit, form, purpose)
+    return _page(wish, "site", matches)
 
 
-@router.get("/v1/sources", summary="Pollution sources, by name then or now, category and provider")
+@router.get("/v1/sources", summary="Pollution sources, by unit id, category and provider")
 def read_sources(
-    request: Request, gateway: Home, caller: Caller,
-    party: _Party = None, source: Annotated[str | None, Query(description="Only this unit id")] = None,
+    wish: Wish, source: Annotated[str | None, Query(description="Only this unit id")] = None,
     category: Annotated[str | None, Query(description="Only sources of this category")] = None,
-    cursor: _Cursor = None, limit: _Limit = 1000, form: _Form = "json", purpose: _Purpose = "",
 ) -> Response:  # fmt: skip
     """Enterprises with their outlets; a closed one keeps its place."""
 
     def matches(record: Statement) -> bool:
-        mine = isinstance(record, Source) and source in (None, record.id)
-        return mine and (category is None or category in record.categories)  # type: ignore[union-attr]
+        return (
+            isinstance(record, Source)
+            and source in (None, record.id)
+            and (category is None or category in record.categories)
+        )
 
-    return _page(request, gateway, caller, "source", party, matches, cursor, limit, form, purpose)
+    return _page(wish, "source", matches)
 
 
 @router.get("/v1/marks", summary="Marks that people entered, by site")
-def read_marks(
-    request: Request, gateway: Home, caller: Caller, party: _Party = None, site: _Site = None,
-    cursor: _Cursor = None, limit: _Limit = 1000, form: _Form = "json", purpose: _Purpose = "",
-) -> Response:  # fmt: skip
+def read_marks(wish: Wish, site: _Site = None) -> Response:
     """Working conditions, with who entered them and when."""
-
-    def matches(record: Statement) -> bool:
-        return isinstance(record, Mark) and site in (None, record.site)
-
-    return _page(request, gateway, caller, "mark", party, matches, cursor, limit, form, purpose)
+    return _page(wish, "mark", lambda record: isinstance(record, Mark) and site in (None, record.site))
 
 
-@router.get("/v1/inspections", summary="Inspections, by site or source")
-def read_inspections(
-    request: Request, gateway: Home, caller: Caller, party: _Party = None, site: _Site = None,
-    cursor: _Cursor = None, limit: _Limit = 1000, form: _Form = "json", purpose: _Purpose = "",
-) -> Response:  # fmt: skip
+@router.get("/v1/inspections", summary="Inspections, by site")
+def read_inspections(wish: Wish, site: _Site = None) -> Response:
     """On-site inspections with their signatures and recognitions."""
-
-    def matches(record: Statement) -> bool:
-        return isinstance(record, Inspection) and site in (None, record.site)
-
-    return _page(request, gateway, caller, "inspection", party, matches, cursor, limit, form, purpose)
+    return _page(wish, "inspection", lambda record: isinstance(record, Inspection) and site in (None, record.site))
 
 
 @router.get("/v1/cases", summary="Steps of cases, by case")
 def read_cases(
-    request: Request, gateway: Home, caller: Caller, party: _Party = None,
-    case: Annotated[str | None, Query(description="Only steps of this case")] = None,
-    cursor: _Cursor = None, limit: _Limit = 1000, form: _Form = "json", purpose: _Purpose = "",
-) -> Response:  # fmt: skip
+    wish: Wish, case: Annotated[str | None, Query(description="Only steps of this case")] = None
+) -> Response:
     """Each step with the party that took it and those it is for."""
-
-    def matches(record: Statement) -> bool:
-        return isinstance(record, Case) and case in (None, record.case)
-
-    return _page(request, gateway, caller, "case", party, matches, cursor, limit, form, purpose)
+    return _page(wish, "case", lambda record: isinstance(record, Case) and case in (None, record.case))
 
 
-def _page(
-    request: Request, gateway: Gateway, caller: Principal, kind: str, party: str | None,
-    matches: Callable[[Statement], bool], cursor: str | None, limit: int, form: Form, purpose: str,
-) -> Response:  # fmt: skip
+def _page(wish: Asked, kind: str, matches: Callable[[Statement], bool]) -> Response:
     """A page of one kind, logged before it is answered."""
-    now = now_millis()
-    limit = min(limit, gateway.settings.max_page)
-    asked = {name: text for name, text in sorted(request.query_params.items()) if name not in _NOT_FILTERS}
-    bound_to = [caller.client_id, kind, *(part for pair in asked.items() for part in pair)]
-    after = gateway.cursors.open(bound_to, cursor) if cursor is not None else None
+    now, gateway, caller = now_millis(), wish.gateway, wish.caller
+    query = sorted(wish.request.query_params.items())
+    filters = {name: text for name, text in query if name not in _NOT_FILTERS}
+    bound_to = [caller.client_id, kind, *(part for pair in filters.items() for part in pair)]
+    after = gateway.cursors.open(bound_to, wish.cursor) if wish.cursor is not None else None
     with gateway.database.read() as session:
         extent = allow(session, gateway, caller, ReadRecords(), now=now).extent
         assert extent is not None
         shown = read_statements(
-            session, extent, kind, gateway.sites, provider=party, after=(after[0], after[1]) if after else None,
-            limit=limit + 1, matches=matches,
+            session, extent, kind, gateway.sites, provider=wish.party, after=(after[0], after[1]) if after else None,
+            limit=wish.limit + 1, matches=matches,
         )  # fmt: skip
-    lines = [provided(one.provider, project(one.record, one.hide)) for one in shown[:limit]]
-    last = shown[limit - 1] if len(shown) > limit else None
+    lines = [provided(one.provider, project(one.record, one.hide)) for one in shown[: wish.limit]]
+    last = shown[wish.limit - 1] if len(shown) > wish.limit else None
     following = gateway.cursors.make(bound_to, (last.provider, last.key)) if last else None
-    log_disclosure(gateway, caller, request, {"filter": asked, "count": len(lines), "purpose": purpose}, now=now)
-    return answer_page(request, f"{kind}s", lines, following, form)
-
-
-_NOT_FILTERS = frozenset({"cursor", "limit", "format", "purpose"})
+    logged = {"filter": filters, "count": len(lines), "purpose": wish.purpose}
+    log_disclosure(gateway, caller, wish.request, logged, now=now)
+    return answer_page(wish.request, f"{kind}s", lines, following, wish.form)
 
 
 def _day(name: str | None, on: date | None) -> date:

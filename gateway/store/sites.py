@@ -15,7 +15,8 @@ from sqlalchemy import select
 
 from gateway.db import ReadSession
 from gateway.store import tables
-from schemas.sheets.names import Called, SiteNames
+from schemas.records.parts import Alias
+from schemas.sheets.names import SiteNames
 
 _KEEP = 5.0  # seconds another process's change may go unseen
 _CHUNK = 500
@@ -54,15 +55,17 @@ def names_of_sites(session: ReadSession, provider: str) -> SiteNames:
     """What each site of `provider` is called, and was called when."""
     table = tables.record
     query = select(table.c.line).where(table.c.provider == provider, table.c.kind == "site").order_by(table.c.key)
-    names: list[Called] = []
+    names: list[tuple[str, Alias]] = []
     for line in session.execute(query).scalars():
         site = msgspec.json.decode(line, type=_Named)
-        names += [Called(name, site.id) for name in site.name.values() if name]
-        names += [Called(one.name, site.id, one.since, one.until) for one in site.aliases]
+        names += [(site.id, Alias(name)) for name in site.name.values() if name]
+        names += [(site.id, Alias(one.name, one.since, one.until)) for one in site.aliases]
     return SiteNames(names)
 
 
 class _Alias(msgspec.Struct):
+    """As much of an alias as this version knows."""
+
     name: str
     since: str = ""
     until: str = ""

@@ -8,37 +8,21 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import date
-from typing import NamedTuple
 
+from schemas.records.parts import Alias
 from schemas.sheets.grid import plain
 
 
-class Called(NamedTuple):
-    """A site's name; `since` and `until` (YYYY-MM-DD, both included) where it was used between these days only."""
-
-    name: str
-    site: str
-    since: str = ""
-    until: str = ""
-
-    @property
-    def dated(self) -> bool:
-        return bool(self.since or self.until)
-
-    def on(self, day: str) -> bool:
-        return (not self.since or self.since <= day) and (not self.until or day <= self.until)
-
-
 class SiteNames:
-    """The names of one provider's sites."""
+    """The names of one provider's sites: each a site's id and what it is or was called; without days, always."""
 
-    def __init__(self, names: Iterable[Called] = ()) -> None:
-        self._names: dict[str, list[Called]] = defaultdict(list)
-        for one in names:
-            self._names[plain(one.name)].append(one)
+    def __init__(self, names: Iterable[tuple[str, Alias]] = ()) -> None:
+        self._names: dict[str, list[tuple[str, Alias]]] = defaultdict(list)
+        for site, name in names:
+            self._names[plain(name.name)].append((site, name))
 
     def find(self, name: str, day: date) -> str | None:
         """The one site that was called `name` on `day`; None where there is none, or more than one."""
-        used = [one for one in self._names.get(plain(name), ()) if one.on(day.isoformat())]
-        sites = {one.site for one in used if one.dated} or {one.site for one in used}
+        used = [(site, one) for site, one in self._names.get(plain(name), ()) if one.used_on(day)]
+        sites = {site for site, one in used if one.since or one.until} or {site for site, _ in used}
         return sites.pop() if len(sites) == 1 else None

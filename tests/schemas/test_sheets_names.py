@@ -6,18 +6,19 @@ from datetime import date
 
 import pytest
 
-from schemas.sheets.names import Called, SiteNames
+from schemas.records.parts import Alias
+from schemas.sheets.names import SiteNames
 
 NAMES = SiteNames(
     [
-        Called("平望大桥", "A"),
-        Called("平望", "A", until="2019-12-31"),
-        Called("平望", "B"),
-        Called("金 泽", "C"),
-        Called("界标", "D"),
-        Called("界标", "E"),
-        Called("老闸", "F", "2010-01-01", "2012-12-31"),
-        Called("老闸", "G", "2012-12-31", ""),
+        ("A", Alias("平望大桥")),
+        ("A", Alias("平望", until="2019-12-31")),
+        ("B", Alias("平望")),
+        ("C", Alias("金 泽")),
+        ("D", Alias("界标")),
+        ("E", Alias("界标")),
+        ("F", Alias("老闸", "2010-01-01", "2012-12-31")),
+        ("G", Alias("老闸", "2012-12-31", "")),
     ]
 )
 
