@@ -13,7 +13,7 @@ from pathlib import Path
 from joserfc.jwk import ECKey
 
 from bench.readings import site_lines
-from gateway import registry
+from gateway import party_document, plans, registry
 from gateway.home import create_home, open_home
 from gateway.ingest.submissions import submit
 from gateway.migrations import upgrade
@@ -57,7 +57,7 @@ def make_gateway(folder: Path, party: str, database_url: str, **chosen: float) -
     settings |= {name.replace("__", "."): value for name, value in chosen.items()}
     create_home(folder, party, f"https://{partner}", now=now_millis(), settings=settings)
     home = open_home(folder)
-    registry.sign_document(home, now=now_millis())
+    party_document.sign_document(home, now=now_millis())
     gateway = Gateway(home)
     upgrade(gateway.database)
     return gateway
@@ -66,7 +66,7 @@ def make_gateway(folder: Path, party: str, database_url: str, **chosen: float) -
 def make_provider(folder: Path, database_url: str, *, linger: str = LINGER_LONG, **chosen: float) -> Gateway:
     """The provider's gateway: it knows the plan and its own stations. `chosen` as for `make_gateway`."""
     gateway = make_gateway(folder, PROVIDER, database_url, **chosen)
-    registry.bring_plan(gateway, _plan(linger), now=now_millis())
+    plans.bring_plan(gateway, _plan(linger), now=now_millis())
     submit(gateway, STATION, "application/x-ndjson", site_lines(), now=now_millis())
     return gateway
 
@@ -74,8 +74,8 @@ def make_provider(folder: Path, database_url: str, *, linger: str = LINGER_LONG,
 def make_recipient(folder: Path, database_url: str, provider: Gateway) -> Gateway:
     """A gateway that receives the provider's dataset, under the same plan."""
     gateway = make_gateway(folder, RECIPIENT, database_url)
-    registry.bring_plan(gateway, _plan(LINGER_LONG), now=now_millis())
-    token, url = registry.own_document(provider.home), provider.settings.url
+    plans.bring_plan(gateway, _plan(LINGER_LONG), now=now_millis())
+    token, url = party_document.own_document(provider.home), provider.settings.url
     fingerprint = open_document(token).fingerprint
     registry.add_partner(gateway, token, url=url, ca_pem=None, fingerprint=fingerprint, now=now_millis())
     return gateway

@@ -20,7 +20,7 @@ from gateway.home import Home
 from gateway.loggers.figures import CONNECTIONS, all_figures
 from gateway.loggers.strangers import strangers_of
 from gateway.migrations import require_current
-from gateway.registry import own_document
+from gateway.party_document import own_document
 from gateway.service import Gateway
 from gateway.settings import Settings, load_settings
 from gateway.store import feeds

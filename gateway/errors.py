@@ -7,6 +7,8 @@
     ├── CursorError           a page's cursor is malformed, or beyond the head
     ├── RequestError          the request itself is malformed
     ├── GovernanceError       a version of a governed table cannot be proposed or decided so
+    ├── SignInError           a person is not signed in, or could not be
+    ├── ProposalError         what takes two persons cannot be proposed or decided so
     └── ReadOnlyError         this gateway may not write now
         └── RolledBackError   its database is behind what it has already given out
 
@@ -73,6 +75,22 @@ class GovernanceError(SharingError):
     code = "table.undecidable"
 
 
+class SignInError(SharingError):
+    """A person is not signed in, or could not be: `session.missing`, `sign-in.refused`, `sign-in.wait`."""
+
+    code = "session.missing"
+
+
+class ProposalError(SharingError):
+    """What takes two persons cannot be proposed or decided like this; nothing has changed.
+
+    `proposal.unknown`, `proposal.open` (already), `proposal.decided`, `proposal.expired`, `proposal.own`,
+    `proposal.changed` (not what was shown), `proposal.reason-invalid`.
+    """
+
+    code = "proposal.undecidable"
+
+
 class ReadOnlyError(SharingError):
     """This gateway may not write now; what it holds can still be read."""
 
@@ -103,6 +121,8 @@ STATUS: dict[type[SharingError], int] = {
     TableError: 422,
     CalendarError: 422,
     GovernanceError: 409,
+    ProposalError: 409,
+    SignInError: 401,
     BatchError: 400,
     SignatureError: 400,
     ReceiptError: 400,
@@ -121,6 +141,8 @@ STATUS: dict[type[SharingError], int] = {
 _BY_CODE = {
     "party.exists": 409,
     "party.unknown": 404,
+    "proposal.unknown": 404,
+    "sign-in.wait": 429,
     "submission.media-type": 415,
     "request.media-type": 415,
     "limit.replay-memory-full": 429,

@@ -24,7 +24,7 @@ from audit.receipts import open_receipt
 from audit.tables import log_outbox
 from audit.tiles import ENTRIES, tiles_of, tiles_of_level
 from gateway.db import ReadSession
-from gateway.registry import own_document
+from gateway.party_document import own_document
 from gateway.service import Gateway
 from gateway.store import feeds
 from partners.client import PartnerClient, RemoteHead

@@ -14,8 +14,6 @@ person at this gateway, which only this gateway can compute.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import math
 import threading
 import time
@@ -30,6 +28,7 @@ from audit.log import append
 from gateway.db import Database, ReadSession, WriteSession
 from gateway.errors import GovernanceError
 from gateway.home import Home
+from gateway.people.person import actor_of
 from gateway.store.versions import (
     FIRST_OWN,
     Version,
@@ -39,7 +38,6 @@ from gateway.store.versions import (
     find_version,
     next_number,
 )
-from schemas import jws
 from schemas.deciding import DECIDING, check_version
 from schemas.tables import Row, Table, Tables, in_force, shipped, table_names
 from schemas.times import utc_text
@@ -186,7 +184,7 @@ class Governance:
             "digest": version.digest,
             "effective": utc_text(version.as_table().effective),
         }
-        actor = pseudonym(self.home, person)
+        actor = actor_of(self.home, person)
         entry = make_entry(kind, at=utc_text(now), party=self.home.settings.party, actor=actor, detail=detail)
         append(session, entry)
 
@@ -202,12 +200,6 @@ def content(session: ReadSession, name: str, number: int) -> Table:
     if number < FIRST_OWN and number == table.version:
         return table
     return find_version(session, name, number).as_table()
-
-
-def pseudonym(home: Home, person: str) -> str:
-    """What the log calls a person: the same for all acts of that name here, and nothing to anybody else."""
-    secret = hashlib.sha256(b"taipu/person/1\0" + home.keys.manifest.private.private_bytes_raw()).digest()
-    return "person:" + jws.b64encode(hmac.digest(secret, person.casefold().encode(), "sha256")[:12])
 
 
 def _undecided(session: WriteSession, name: str, number: int) -> Version:

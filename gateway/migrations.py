@@ -15,6 +15,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import MetaData
 
 import audit.tables
+import gateway.people.tables  # they join the metadata of the store's
 import gateway.store.tables
 import partners.tables
 from alembic import command

@@ -56,8 +56,8 @@ class Gateway:
         self.judge = Judge(self.party, self.database, self.interning, self.sites, self.governed.at)
         self.publisher = Publisher(self.party, self.database, self.heads, keys.manifest, self.interning, self.sites)
         self.log_signer = NoteSigner(settings.log_origin, keys.log.private)
-        self.cursors = Cursors(keys.manifest.private.private_bytes_raw())
-        self.devices = Devices(keys.manifest.private.private_bytes_raw())
+        self.cursors = Cursors(keys.secret.derive("cursors"))
+        self.devices = Devices(keys.secret.derive("devices"))
         oauth = load_signing_key(keys.oauth.private)
         self.access_tokens = AccessTokens(settings.url, [oauth])
         # On SQLite the gateway is one process: a memory of proofs in it keeps reads from becoming writes.

@@ -2,7 +2,8 @@
 
 Identity, manifest, log and witness keys are Ed25519; the OAuth key is P-256 for ES256 (RFC 7518). One PKCS#8 PEM file
 each, mode 0600 in a directory of mode 0700, encrypted when a passphrase is given. The identity key signs nothing but
-the party document, so its file may be kept off line.
+the party document, so its file may be kept off line. `secret.pem` signs nothing at all: what this gateway seals for
+itself (devices' passwords, cursors, pseudonyms) is sealed under secrets derived from it, so that the others can rotate.
 
 What this module must never do: write over a key, read one that other accounts can read, or use one key twice.
 """
@@ -16,6 +17,8 @@ from pathlib import Path
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -50,18 +53,37 @@ class OauthKey:
 
 
 @dataclass(frozen=True)
+class Secret:
+    """What this gateway seals for itself with: never used as it is, only for deriving one secret for each purpose."""
+
+    kid: str
+    private: ed25519.Ed25519PrivateKey
+
+    @classmethod
+    def of(cls, key: SigningKey) -> Secret:
+        return cls(kid=key.kid, private=key.private)
+
+    def derive(self, purpose: str) -> bytes:
+        """32 bytes for one purpose (RFC 5869): whoever learns them learns nothing of those for another."""
+        return HKDF(SHA256(), 32, salt=None, info=f"taipu/{purpose}/1".encode()).derive(
+            self.private.private_bytes_raw()
+        )
+
+
+@dataclass(frozen=True)
 class OwnKeys:
-    """What this gateway signs with. `identity` is None where its file is kept off line."""
+    """What this gateway signs and seals with. `identity` is None where its file is kept off line."""
 
     identity: SigningKey | None
     manifest: SigningKey
     log: SigningKey
     witness: SigningKey
     oauth: OauthKey
+    secret: Secret
 
 
 def create_keys(directory: Path, *, passphrase: bytes | None = None) -> OwnKeys:
-    """Make the five keys and write them to `directory`, which must not exist yet.
+    """Make the six keys and write them to `directory`, which must not exist yet.
 
     Raises:
         KeysError: `keys.exist`: there is something at `directory`, which stays as it is.
@@ -72,6 +94,7 @@ def create_keys(directory: Path, *, passphrase: bytes | None = None) -> OwnKeys:
         log=SigningKey.of(ed25519.Ed25519PrivateKey.generate()),
         witness=SigningKey.of(ed25519.Ed25519PrivateKey.generate()),
         oauth=OauthKey.of(ec.generate_private_key(ec.SECP256R1())),
+        secret=Secret.of(SigningKey.of(ed25519.Ed25519PrivateKey.generate())),
     )
     try:
         directory.mkdir(mode=0o700)
@@ -97,6 +120,7 @@ def load_keys(directory: Path, *, passphrase: bytes | None = None) -> OwnKeys:
         log=_signing_key(directory / "log.pem", passphrase),
         witness=_signing_key(directory / "witness.pem", passphrase),
         oauth=OauthKey.of(load_ec(directory / "oauth.pem", passphrase)),
+        secret=Secret.of(_signing_key(directory / "secret.pem", passphrase)),
     )
     kids = [key.kid for key in vars(keys).values() if key is not None]
     if len(set(kids)) != len(kids):

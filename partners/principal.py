@@ -25,13 +25,17 @@ SCOPES = (
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A client of `party`, proven by a token bound to the key with thumbprint `jkt` (RFC 7638)."""
+    """A client of `party`, proven by a token bound to the key with thumbprint `jkt` (RFC 7638).
+
+    `suspended` where its party is: then it may have what the plan lets pass nevertheless, and nothing else.
+    """
 
     party: str
     client_id: str
     kind: ClientKind
     scopes: frozenset[str]
     jkt: str
+    suspended: bool = False
 
     def require(self, *scopes: str) -> None:
         """Go on only with *all* of `scopes`.

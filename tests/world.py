@@ -19,7 +19,7 @@ from typing import Any
 import uvloop
 from joserfc.jwk import ECKey
 
-from gateway import registry
+from gateway import party_document, plans, registry
 from gateway.app import create_console_app, create_partner_app
 from gateway.home import create_home, open_home
 from gateway.migrations import upgrade
@@ -108,7 +108,7 @@ def make_node(folder: Path, party: str, database_url: str | None = None) -> Node
         text = text.replace(f"# {default}", chosen)
     settings.write_text(text)
     home = open_home(folder / party)
-    document = registry.sign_document(home, now=now_millis())
+    document = party_document.sign_document(home, now=now_millis())
     gateway = Gateway(home)
     upgrade(gateway.database)
     return Node(gateway, document, _stop=[gateway.close])
@@ -128,7 +128,7 @@ def introduce(*nodes: Node) -> None:
 def bring_plan(document: bytes, *nodes: Node) -> None:
     """The same plan at every node."""
     for node in nodes:
-        registry.bring_plan(node.gateway, document, now=now_millis())
+        plans.bring_plan(node.gateway, document, now=now_millis())
 
 
 def serve(node: Node, *, duties: bool = True) -> None:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 
 from gateway.api.access import Home
-from gateway.registry import own_document
+from gateway.party_document import own_document
 from partners.oauth.keys import load_signing_key, public_jwks
 from partners.oauth.metadata import JWKS_PATH, METADATA_PATH, TOKEN_PATH, authorization_server_metadata
 from partners.oauth.server import MAX_BODY

@@ -1,7 +1,13 @@
-"""How a command finds its gateway: the home directory, and the gateway opened from it."""
+"""How a command finds its gateway, and who gives it: the home directory, the gateway opened from it, a person.
+
+Whoever signs in at a terminal gets a session like that of a browser; its secret lies in a file that only the operating
+system's user can read, or in `TAIPU_SESSION`.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,9 +15,14 @@ from typing import Annotated
 
 import typer
 
+from gateway.errors import SignInError
 from gateway.home import open_home
 from gateway.migrations import require_current
+from gateway.people.person import Person
+from gateway.people.roles import Permission
+from gateway.people.sessions import person_of
 from gateway.service import Gateway
+from schemas.times import now_millis
 
 _SHOWN_DEFAULT = "the current directory"
 
@@ -39,3 +50,33 @@ def opened(home: Path) -> Iterator[Gateway]:
         yield gateway
     finally:
         gateway.close()
+
+
+def signed_in(gateway: Gateway, permission: Permission | None = None) -> Person:
+    """The person who signed in at this terminal, where their roles allow what the command does.
+
+    Raises:
+        SignInError: nobody has, or no longer is.
+        AccessDeniedError: `person.not-permitted`.
+    """
+    secret = os.environ.get("TAIPU_SESSION") or _kept(session_file(gateway.settings.home))
+    with gateway.database.read() as session:
+        person = person_of(session, secret, now=now_millis()) if secret else None
+    if person is None:
+        raise SignInError("nobody is signed in here: taipu sign-in NAME")
+    if permission is not None:
+        person.require(permission)
+    return person
+
+
+def session_file(home: Path) -> Path:
+    """Where the session of this user of the operating system at the gateway of `home` is kept."""
+    state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    return state / "taipu" / f"{hashlib.sha256(str(home.resolve()).encode()).hexdigest()[:16]}.session"
+
+
+def _kept(file: Path) -> str:
+    try:
+        return file.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        return ""

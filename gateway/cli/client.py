@@ -8,9 +8,9 @@ from typing import Annotated, cast
 
 import typer
 
-from gateway import registry
 from gateway.cli.at_home import HomeOption, JsonOption, opened
 from gateway.cli.terminal import read_text, say_json, say_table, tell
+from gateway.clients import register_client
 from partners.client_file import create_client_key
 from partners.oauth.clients import Client
 from partners.oauth.keys import MAX_KEY_SET
@@ -54,7 +54,7 @@ def add(
         keys = read_text(jwks, MAX_KEY_SET) if jwks else create_client_key(cast("Path", key_out))
         try:
             client = Client(client_id, party, kind.value, scopes, keys)
-            registry.register_client(gateway, client, now=now_millis())
+            register_client(gateway, client, now=now_millis())
         except Exception:
             if key_out:
                 key_out.unlink()  # made a moment ago, and good for nothing

@@ -8,9 +8,9 @@ from typing import Annotated
 import msgspec
 import typer
 
-from gateway import registry
 from gateway.cli.at_home import HomeOption, JsonOption, opened
 from gateway.cli.terminal import read_input, say, say_json, say_table, tell
+from gateway.ingest.registration import bring_devices
 from gateway.loggers.strangers import forget_stranger, strangers_of
 from schemas.devices import MAX_DOCUMENT, Device
 from schemas.times import beijing_text, now_millis
@@ -29,7 +29,7 @@ def add(
     """
     document = read_input(file, MAX_DOCUMENT)
     with opened(home) as gateway:
-        devices = registry.bring_devices(gateway, document, now=now_millis())
+        devices = bring_devices(gateway, document, now=now_millis())
     for device in devices:
         say(f"{device.mn} is {device.site}, {device.profile}, {len(device.factors)} factors")
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway import registry
+from gateway import party_document, registry
 from gateway.cli.at_home import HomeOption, JsonOption, opened
 from gateway.cli.terminal import InputError, confirm, read_text, say, say_json, say_members, say_table, tell
 from gateway.home import open_home
@@ -31,7 +31,7 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Show this gateway's own party document, and the fingerprint to read out by telephone."""
-    token = registry.own_document(open_home(home))
+    token = party_document.own_document(open_home(home))
     own = open_document(token)
     if document:
         say(token)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway import registry
+from gateway import plans
 from gateway.cli.at_home import HomeOption, JsonOption, opened
 from gateway.cli.exits import ExitCode
 from gateway.cli.terminal import finish, read_input, say, say_json, say_table, tell
@@ -69,7 +69,7 @@ def apply(file: PlanFile, home: HomeOption = Path()) -> None:
     """Keep a plan; it is in force from its own instant on, in place of the version before."""
     document = read_input(file, MAX_BYTES)
     with opened(home) as gateway:
-        plan = registry.bring_plan(gateway, document, now=now_millis())
+        plan = plans.bring_plan(gateway, document, now=now_millis())
     say(f"{plan.reference} {plan.digest} is in force from {_instant(plan)}")
 
 

@@ -11,7 +11,7 @@ import typer
 from pydantic import SecretStr
 from sqlalchemy import make_url
 
-from gateway import registry
+from gateway import party_document
 from gateway.cli.at_home import HomeArgument, HomeOption, JsonOption
 from gateway.cli.terminal import say, say_json, say_table, tell
 from gateway.db import Database
@@ -61,7 +61,7 @@ def init(
         passphrase=read_passphrase(passphrase_file) if passphrase_file else None,
         settings={name: value for name, value in chosen.items() if value is not None},
     )  # fmt: skip
-    document = open_document(registry.sign_document(home, now=now))
+    document = open_document(party_document.sign_document(home, now=now))
     settings = home.settings
     say(f"The gateway of {settings.party} is in {settings.home}")
     say(f"Partners reach it at {settings.url}; it will listen on {settings.listen.partner}")
@@ -78,7 +78,7 @@ def serve(home: HomeArgument = Path()) -> None:
 
     opened = open_home(home)
     configure_logging(opened.settings)
-    registry.own_document(opened)
+    party_document.own_document(opened)
     serve_home(opened)
 
 

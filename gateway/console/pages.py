@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from gateway.api.access import Home
 from gateway.health import check_health
 from gateway.ingest.release import held_counts
-from gateway.registry import own_document
+from gateway.party_document import own_document
 from gateway.sync.status import DELIVERY_STATES, read_status
 from partners.document import open_document
 from schemas.times import beijing_text, now_millis, utc_text

@@ -24,7 +24,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from audit.note import NoteSigner
-from gateway import registry
+from gateway import party_document, plans, registry
 from gateway.demo.errors import DemoError
 from gateway.demo.postgres import create_database
 from gateway.demo.stations import device_of, stations_of
@@ -92,14 +92,14 @@ def create_network(
         raise DemoError(f"{root} is not empty, and holds no finished demonstration", code="demo.directory-occupied")
     homes = [_create_home(root, party, now, server, ports.get(party, (0, 0))) for party in PARTIES]
     (root / "clients").mkdir(mode=0o700)
-    documents = {home.settings.party: registry.sign_document(home, now=now) for home in homes}
+    documents = {home.settings.party: party_document.sign_document(home, now=now) for home in homes}
     effective = datetime.fromtimestamp(now // 1000, BEIJING).isoformat()
     plan = files(__package__).joinpath(PLAN_FILE).read_text(encoding="utf-8").replace("EFFECTIVE", effective)
     with _opened(homes) as gateways:
         for gateway in gateways:
             upgrade(gateway.database)
             _introduce(gateway, documents, now)
-            registry.bring_plan(gateway, plan.encode(), now=now)
+            plans.bring_plan(gateway, plan.encode(), now=now)
             with gateway.database.write() as session:
                 gateway.devices.register(session, map(device_of, stations_of(gateway.party)), now=now)
         _add_clients(root, gateways, now)

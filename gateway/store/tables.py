@@ -320,21 +320,43 @@ table_version = Table(
     CheckConstraint("state <> 'approved' OR lower(decider) <> lower(proposer)", name="two_persons"),
 )
 
+# Whatever takes two persons: what one proposed, and what another decided about exactly that. Decided for good, too.
+proposal = Table(
+    "proposal",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("subject", Text, nullable=False),  # what it is about: a party, a client, a plan version, an account
+    Column("content", LargeBinary, nullable=False),  # RFC 8785: all that is approved, and what is shown for it
+    Column("digest", Text, nullable=False),  # see `gateway.proposals`
+    Column("reason", Text, nullable=False),
+    Column("proposer", Text, nullable=False),  # an account's name
+    Column("proposed_at", BigInteger, nullable=False),
+    Column("expires", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),  # proposed | approved | rejected
+    Column("decider", Text),
+    Column("decided_at", BigInteger),
+    CheckConstraint("state IN ('proposed', 'approved', 'rejected')", name="state"),
+    CheckConstraint("(state = 'proposed') = (decider IS NULL AND decided_at IS NULL)", name="decided"),
+    CheckConstraint("state <> 'approved' OR lower(decider) <> lower(proposer)", name="two_persons"),
+    Index(None, "state", "kind", "subject"),
+)
 
-def decided_for_good(dialect: str) -> list[str]:
-    """The statements that make a database refuse to change or delete a decided version, for either engine."""
+
+def decided_for_good(dialect: str, table: str = "table_version") -> list[str]:
+    """The statements that make a database refuse to change or delete a decided row of `table`, for either engine."""
     if dialect == "sqlite":
-        refuse = "WHEN OLD.state <> 'proposed' BEGIN SELECT RAISE(ABORT, 'a decided table version stays'); END"
+        refuse = f"WHEN OLD.state <> 'proposed' BEGIN SELECT RAISE(ABORT, 'a decided {table} stays'); END"
         return [
-            f"CREATE TRIGGER table_version_stays BEFORE UPDATE ON table_version {refuse}",
-            f"CREATE TRIGGER table_version_kept BEFORE DELETE ON table_version {refuse}",
+            f"CREATE TRIGGER {table}_stays BEFORE UPDATE ON {table} {refuse}",
+            f"CREATE TRIGGER {table}_kept BEFORE DELETE ON {table} {refuse}",
         ]
     function = (
-        "CREATE FUNCTION table_version_refuse() RETURNS trigger LANGUAGE plpgsql AS "
-        "$$ BEGIN RAISE EXCEPTION 'a decided table version stays'; END $$"
+        f"CREATE FUNCTION {table}_refuse() RETURNS trigger LANGUAGE plpgsql AS "
+        f"$$ BEGIN RAISE EXCEPTION 'a decided {table} stays'; END $$"
     )
     trigger = (
-        "CREATE TRIGGER table_version_stays BEFORE UPDATE OR DELETE ON table_version "
-        "FOR EACH ROW WHEN (OLD.state <> 'proposed') EXECUTE FUNCTION table_version_refuse()"
+        f"CREATE TRIGGER {table}_stays BEFORE UPDATE OR DELETE ON {table} "
+        f"FOR EACH ROW WHEN (OLD.state <> 'proposed') EXECUTE FUNCTION {table}_refuse()"
     )
     return [function, trigger]

@@ -23,7 +23,7 @@ GRANT_TYPE = "client_credentials"
 
 @dataclass(frozen=True, slots=True)
 class Client(ClientMixin):  # type: ignore[misc]  # Authlib has no types
-    """A client record; `jwks` is a JWK set as JSON text."""
+    """A client record; `jwks` is a JWK set as JSON text, `party_suspended` whether its party is at this moment."""
 
     client_id: str
     party: str
@@ -32,6 +32,7 @@ class Client(ClientMixin):  # type: ignore[misc]  # Authlib has no types
     jwks: str
     state: ClientState = "active"
     binding: TokenBinding = "dpop"
+    party_suspended: bool = False
 
     @property
     def keys(self) -> KeySet:

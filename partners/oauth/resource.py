@@ -119,6 +119,7 @@ def authenticate(
         kind=client.kind,
         scopes=token.scopes & client.scopes,
         jkt=token.thumbprint,
+        suspended=client.party_suspended,
     )
 
 

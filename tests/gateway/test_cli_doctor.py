@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from gateway import registry
+from gateway import party_document
 from gateway.doctor import examine
 from gateway.home import open_home
 from partners.directory import change_state
@@ -81,13 +81,13 @@ def test_a_certificate_is_judged_by_its_key_its_name_and_its_dates(home, tmp_pat
 def test_a_party_document_that_is_stale_or_ends_or_is_not_there_is_named(home, tmp_path):
     now = now_millis()
     assert ill_at(home, now + 399 * DAY)["document"].startswith("document.expiring")
-    (home / registry.DOCUMENT_FILE).unlink()
+    (home / party_document.DOCUMENT_FILE).unlink()
     assert ill(home)["document"].startswith("home.document-missing")
     other = make_node(tmp_path / "other", WUJIANG)
     other.stop()
-    shutil.copy(other.gateway.settings.home / registry.DOCUMENT_FILE, home / registry.DOCUMENT_FILE)
+    shutil.copy(other.gateway.settings.home / party_document.DOCUMENT_FILE, home / party_document.DOCUMENT_FILE)
     assert ill(home)["document"].startswith("document.stale")
-    registry.sign_document(open_home(home), now=now)
+    party_document.sign_document(open_home(home), now=now)
     assert taipu("doctor", "--home", home).exit_code == 0
 
 

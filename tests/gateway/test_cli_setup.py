@@ -14,7 +14,7 @@ from gateway.cli.terminal import printable
 from gateway.db import Database
 from gateway.home import open_home
 from gateway.migrations import require_current
-from gateway.registry import own_document
+from gateway.party_document import own_document
 from gateway.settings import FILE_NAME
 from partners.client import PartnerClient
 from partners.document import open_document

@@ -16,9 +16,9 @@ from gateway.db import Database
 from gateway.errors import GovernanceError
 from gateway.governance import Governed, content
 from gateway.ingest.parcel import HJ212, unpack_lines
+from gateway.ingest.registration import bring_devices
 from gateway.ingest.release import held_counts, release_arrived
 from gateway.ingest.terms import Terms
-from gateway.registry import bring_devices
 from gateway.store import tables
 from gateway.store.versions import FIRST_OWN, NOTICE, Version, find_version
 from schemas.hj212 import encode_packet, measurement

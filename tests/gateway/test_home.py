@@ -238,7 +238,7 @@ def test_with_a_passphrase_no_private_key_lies_in_clear_and_the_home_needs_it_to
     home = make(tmp_path, passphrase=PASSPHRASE)
     directory = home.settings.home
     private = [*(directory / "keys").iterdir(), *(directory / "tls").glob("*.key")]
-    assert len(private) == 7
+    assert len(private) == 8
     assert all(b"ENCRYPTED" in file.read_bytes() for file in private)
     with pytest.raises(KeysError):
         open_home(directory)

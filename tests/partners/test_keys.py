@@ -13,7 +13,7 @@ from partners.keys import KeysError, OauthKey, create_keys, load_keys, private_p
 from schemas.jws import b64encode
 
 PASSPHRASE = b"correct horse battery staple"
-USES = ("identity", "manifest", "log", "witness", "oauth")
+USES = ("identity", "manifest", "log", "witness", "oauth", "secret")
 
 
 def kids(keys):
