@@ -27,7 +27,8 @@ SCOPES = (
 class Principal:
     """A client of `party`, proven by a token bound to the key with thumbprint `jkt` (RFC 7638).
 
-    `suspended` where its party is: then it may have what the plan lets pass nevertheless, and nothing else.
+    `suspended` where its party is: then it may have what the plan lets pass nevertheless, and nothing else. `datasets`
+    are the only ones it may read where it was restricted to some; None: it was not.
     """
 
     party: str
@@ -36,6 +37,7 @@ class Principal:
     scopes: frozenset[str]
     jkt: str
     suspended: bool = False
+    datasets: frozenset[str] | None = None
 
     def require(self, *scopes: str) -> None:
         """Go on only with *all* of `scopes`.
