@@ -81,7 +81,7 @@ def page(language: Language) -> str:
     )  # fmt: skip
     return environment.get_template(f"{language}.md").render(
         version=SCHEMA_VERSION,
-        kinds=[_kind(kind, language) for kind in kinds()],
+        kinds=[_kind(kind, language) for kind in _handed_in()],
         parts=[_part(name, language) for name in _parts()],
         example=msgspec.json.encode(example("observation")).decode(),
         periods=" ".join(f"`{period}`" for period in PERIODS),
@@ -115,13 +115,18 @@ def _kind(kind: str, language: Language) -> dict[str, str]:
     }
 
 
+def _handed_in() -> list[str]:
+    """The kinds that suppliers hand in: acts of governance are made by people at the gateway."""
+    return [kind for kind in kinds() if kind != "agreement"]
+
+
 def _parts() -> list[str]:
     """The names of the parts that records are made of, in the order of their first use."""
-    return list(dict.fromkeys(name for kind in kinds() for name in json_schema(kind).get("$defs", {})))
+    return list(dict.fromkeys(name for kind in _handed_in() for name in json_schema(kind).get("$defs", {})))
 
 
 def _part(name: str, language: Language) -> dict[str, str]:
-    schema = next(one["$defs"][name] for one in map(json_schema, kinds()) if name in one.get("$defs", {}))
+    schema = next(one["$defs"][name] for one in map(json_schema, _handed_in()) if name in one.get("$defs", {}))
     about = title(name)
     return {
         "title": about.zh if language == "zh" else about.en,

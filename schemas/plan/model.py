@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias
 
 from schemas.periods import Duration
 
-Kind = Literal["site", "source", "observation", "mark", "inspection", "case"]
+Kind = Literal["site", "source", "observation", "mark", "inspection", "case", "agreement"]
 Mode = Literal["push", "pull", "drop"]
 Sharing = Literal["unconditional", "conditional", "not-shared"]
 Grade = Literal["general", "important", "core"]

@@ -11,6 +11,7 @@ from typing import Any
 
 from schemas.identifiers import CREDIT_CODE, OUTLET_CODE, UNIT_ID
 from schemas.periods import PERIODS
+from schemas.records.agreement import MAX_DOCUMENT, MAX_TOKEN, MAX_TOKENS, MAX_VERSION
 from schemas.records.case import MAX_STEP
 from schemas.records.keys import KEYS
 from schemas.records.parts import MAX_PROSE, MAX_REV, MAX_TEXT
@@ -26,7 +27,8 @@ _TIME = (
     r"(?:\.[0-9]{1,3})?(?:Z|[+-](?:(?:0[0-9]|1[0-3]):[0-5][0-9]|14:00))"
 )
 _INDUSTRY = "[A-T]?[0-9]{2,4}"
-_DIGEST = "sha256:[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]"
+_HASH = "[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]"
+_DIGEST = f"sha256:{_HASH}"
 _CONTROL = r"\u0000-\u001f\u007f"
 _CONTROL_IN_PROSE = r"\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f"
 
@@ -40,6 +42,9 @@ TEXTS: dict[str, Schema] = {
     "outlet-code": {"pattern": OUTLET_CODE},
     "industry": {"pattern": _INDUSTRY},
     "digest": {"pattern": _DIGEST},
+    "hash": {"pattern": _HASH},
+    "token": {"pattern": "[A-Za-z0-9_.-]+", "maxLength": MAX_TOKEN},
+    "document": {"pattern": f"[^{_CONTROL_IN_PROSE}]*", "maxLength": MAX_DOCUMENT},
     "unit": {"pattern": f"[^{_CONTROL}]*", "maxLength": MAX_UNIT},
     "text": {"pattern": f"[^{_CONTROL}]*", "maxLength": MAX_TEXT},
     "name": {"pattern": rf"[^{_CONTROL}]*[^{_CONTROL}\s][^{_CONTROL}]*", "maxLength": MAX_TEXT},
@@ -52,12 +57,14 @@ NUMBERS: dict[str, Schema] = {
     "rev": {"minimum": 0, "maximum": MAX_REV},
     "step": {"minimum": 1, "maximum": MAX_STEP},
     "size": {"minimum": 0},
+    "version": {"minimum": 1, "maximum": MAX_VERSION},
 }
 LISTS: dict[str, tuple[str, Schema]] = {
     "identifiers": ("identifier", {"uniqueItems": True}),
     "some-identifiers": ("identifier", {"uniqueItems": True, "minItems": 1}),
     "outlet-codes": ("outlet-code", {"uniqueItems": True}),
     "texts": ("text", {}),
+    "tokens": ("token", {"maxItems": MAX_TOKENS}),
 }
 """Forms of a list: the form of each text in it, and what holds of the list."""
 FORMS = frozenset({*TEXTS, *NUMBERS, *LISTS, "key"})
@@ -68,7 +75,7 @@ def text_schema(form: str, *, optional: bool) -> Schema:
     schema = {"type": "string", **TEXTS[form]}
     if "pattern" in schema:
         pattern = schema["pattern"]
-        schema["pattern"] = f"^(?:{pattern})?$" if optional and form not in ("text", "prose") else f"^{pattern}$"
+        schema["pattern"] = f"^(?:{pattern})?$" if optional and form not in ("text", "prose", "document") else f"^{pattern}$"
     if form in ("date", "time") and not optional:
         schema["format"] = "date" if form == "date" else "date-time"
     return schema
@@ -90,6 +97,7 @@ def key_schema(kind: str) -> Schema:
     members = KEYS[kind]
     special = {
         "step": {"type": "integer", "minimum": 1},
+        "version": {"type": "integer", "minimum": 1},
         "at": text_schema("time", optional=False),
         "from": text_schema("time", optional=False),
         "author": text_schema("text", optional=False),

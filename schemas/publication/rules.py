@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 from schemas.publication.forms import Schema, key_schema
 from schemas.records.keys import KEYS
+from schemas.records.retraction import RetractedKind
 
 
 def rules(of: str) -> list[Schema]:
@@ -21,7 +24,15 @@ def rules(of: str) -> list[Schema]:
             _each("signed", {"not": _is("verdict", "refused")}),
             _each("recognised", _where(_is("verdict", "refused"), _given("text", r"\S"))),
         ],
-        "retraction": [_where(_is("of", kind), {"properties": {"key": key_schema(kind)}}) for kind in KEYS],
+        "agreement": [
+            _where(_is("act", "proposal"), _given("document", r"\S")),
+            _where({"anyOf": [_is("act", "signature"), _is("act", "completion")]}, _some("signatures")),
+            _where(_is("act", "lapse"), _given("text", r"\S")),
+            _where(_is("act", "withdrawal"), {"allOf": [_given("effective"), _given("text", r"\S")]}),
+        ],
+        "retraction": [
+            _where(_is("of", kind), {"properties": {"key": key_schema(kind)}}) for kind in get_args(RetractedKind)
+        ],
         "Reference": [_where(_is("kind", kind), {"properties": {"key": key_schema(kind)}}) for kind in KEYS],
     }.get(of, [])
 
@@ -33,6 +44,11 @@ def _where(condition: Schema, consequence: Schema) -> Schema:
 def _given(member: str, pattern: str = ".") -> Schema:
     """The text `member` is there and not empty."""
     return {"required": [member], "properties": {member: {"pattern": pattern}}}
+
+
+def _some(member: str) -> Schema:
+    """The list `member` is there and not empty."""
+    return {"required": [member], "properties": {member: {"minItems": 1}}}
 
 
 def _has(member: str) -> Schema:

@@ -2,7 +2,7 @@
 
 A record is one JSON object with a `kind`. Submissions are strict: an unknown member is refused by its name.
 
-    site, source, observation, mark, inspection, case, retraction    a struct and what makes sense in it
+    site, source, observation, mark, inspection, case, agreement, retraction    a struct and what makes sense in it
     parts.py    what several kinds are made of, and the checks of single members
     keys.py     what tells records of one kind apart
     reader.py   a line → a record, checked
@@ -10,6 +10,7 @@ A record is one JSON object with a `kind`. Submissions are strict: an unknown me
 
 from __future__ import annotations
 
+from schemas.records.agreement import Agreement, AgreementAct, Disposed, Figure
 from schemas.records.case import Case
 from schemas.records.inspection import Inspection
 from schemas.records.keys import IMMUTABLE, KEYS, key_of, kind_of
@@ -30,7 +31,11 @@ from schemas.records.source import Source
 __all__ = [
     "IMMUTABLE",
     "KEYS",
+    "Agreement",
+    "AgreementAct",
     "Case",
+    "Disposed",
+    "Figure",
     "Inspection",
     "Mark",
     "Observation",

@@ -23,14 +23,16 @@ KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "mark": ("site", "type", "from", "author"),
         "inspection": ("id",),
         "case": ("case", "step"),
+        "agreement": ("plan", "version", "party", "act"),
     }
 )
 """The members of each kind's key, in order. A retraction has the key of what it withdraws."""
 
-IMMUTABLE = frozenset({"mark", "case"})
-"""Kinds whose records are never revised, only withdrawn."""
+IMMUTABLE = frozenset({"mark", "case", "agreement"})
+"""Kinds whose records are never revised; marks and cases may be withdrawn, an act of governance stays."""
 
 _TIMES = frozenset({"at", "from"})
+_NUMBERS = frozenset({"step", "version"})
 _FREE = frozenset({"author", "sample"})  # the last of their keys, so that any text in them stays unambiguous
 
 
@@ -64,9 +66,9 @@ def check_key(kind: str, key: Mapping[str, str | int], pointer: str) -> None:
         raise RecordError(f"a key has these members: {expected}", code="record.key-invalid", pointers=[pointer])
     for name, value in key.items():
         where = f"{pointer}/{name}"
-        if name == "step":
+        if name in _NUMBERS:
             if not isinstance(value, int) or value < 1:
-                raise RecordError("a step is a number from 1", code="record.key-invalid", pointers=[where])
+                raise RecordError(f"a {name} is a number from 1", code="record.key-invalid", pointers=[where])
         elif not isinstance(value, str):
             raise RecordError("this member of a key is text", code="record.key-invalid", pointers=[where])
         elif name in _TIMES:

@@ -24,7 +24,9 @@ _DECIMAL = re.compile(r"-?(?:0|[1-9]\d{0,17})(?:\.\d{1,18})?", re.ASCII)
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}", re.ASCII)
 _TEXT = re.compile(rf"[^\x00-\x1f\x7f]{{0,{MAX_TEXT}}}")  # a database takes no NUL, a person no control characters
 _PROSE = re.compile(rf"[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]{{0,{MAX_PROSE}}}")
-_DIGEST = re.compile(r"sha256:[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]", re.ASCII)
+_HASH = re.compile(r"[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]", re.ASCII)
+_DIGEST = re.compile(rf"sha256:{_HASH.pattern}", re.ASCII)
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")  # in what is longer than prose
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 
@@ -82,6 +84,11 @@ def written(default: Any) -> Any:
 
 is_decimal = _DECIMAL.fullmatch
 """Whether a text is a plain decimal; for whoever asks of every value, where a call less counts."""
+
+
+def is_digest(text: str) -> bool:
+    """Whether `text` is 32 bytes in base64url, as plans and manifests are named by."""
+    return _HASH.fullmatch(text) is not None
 
 
 def check_decimal(text: str, pointer: str) -> None:
@@ -143,6 +150,11 @@ def check_prose(**texts: str) -> None:
         if _PROSE.fullmatch(text) is None:
             message = f"`{name}` holds at most {MAX_PROSE} characters, and no control characters but line ends and tabs"
             raise RecordError(message, pointers=[f"/{name}"])
+
+
+def has_control(text: str) -> bool:
+    """Whether a text of any length holds control characters other than line ends and tabs."""
+    return _CONTROL.search(text) is not None
 
 
 def check_identifier(text: str, pointer: str) -> None:

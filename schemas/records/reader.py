@@ -20,7 +20,8 @@ import msgspec
 from schemas import periods
 from schemas.errors import LimitError, RecordError
 from schemas.factors import Factors
-from schemas.records import case, inspection, mark, retraction, site, source
+from schemas.records import agreement, case, inspection, mark, retraction, site, source
+from schemas.records.agreement import Agreement
 from schemas.records.case import Case
 from schemas.records.inspection import Inspection
 from schemas.records.keys import check_key
@@ -45,9 +46,9 @@ from schemas.times import to_millis
 from schemas.units import MAX_TEXT as MAX_UNIT
 from schemas.units import Units
 
-Record: TypeAlias = Observation | Site | Source | Mark | Inspection | Case | Retraction
+Record: TypeAlias = Observation | Site | Source | Mark | Inspection | Case | Agreement | Retraction
 """Every kind a line may carry."""
-Statement: TypeAlias = Site | Source | Mark | Inspection | Case | Retraction
+Statement: TypeAlias = Site | Source | Mark | Inspection | Case | Agreement | Retraction
 """Every kind but observation: few of each, kept as their lines."""
 
 MAX_LINE = 65_536  # bytes of one record line
@@ -130,8 +131,10 @@ def check_record(record: Record, tables: Tables | None = None) -> None:
     check_rev(record.rev)
     check_texts(reason=record.reason)
     _CHECKS[type(record)](record)
-    if len(encode_record(record)) > MAX_STATEMENT:
-        raise LimitError(f"the line of such a record holds at most {MAX_STATEMENT} bytes", code="record.too-large")
+    # An act of governance is made by its gateway, which adds nothing to it, and carries a whole plan.
+    limit = MAX_LINE if type(record) is Agreement else MAX_STATEMENT
+    if len(encode_record(record)) > limit:
+        raise LimitError(f"the line of such a record holds at most {limit} bytes", code="record.too-large")
 
 
 def _check_observation(record: Observation, tables: Tables) -> None:
@@ -211,6 +214,7 @@ _CHECKS: dict[type, Callable[[Any], None]] = {
     Mark: mark.check,
     Inspection: inspection.check,
     Case: _check_case,
+    Agreement: agreement.check,
     Retraction: _check_retraction,
 }
 

@@ -27,6 +27,8 @@ from tests.world import reading_line, site_line
 UNIT_ID = "91130200699229617X001P"
 NOON = "2026-11-20T12:00:00+08:00"
 
+FIGURE = {"provider": "320509", "dataset": "a", "recipient": "330421", "count": 3, "root": "A" * 43}
+
 GOOD: dict[str, dict[str, Any]] = {
     "source": {
         "kind": "source", "id": UNIT_ID, "name": {"zh": "盛泽某印染厂"}, "district": "320509", "industry": "C1713",
@@ -46,6 +48,12 @@ GOOD: dict[str, dict[str, Any]] = {
         "kind": "case", "case": "320509-2026-0001", "step": 1, "type": "warning", "from": "320509",
         "to": ["330421", "310118"], "state": "opened", "at": NOON, "text": "锑 0.0061 mg/L",
         "about": [{"kind": "site", "key": {"id": "320509-SW-0003"}}],
+    },
+    "agreement": {
+        "kind": "agreement", "plan": "tri-district", "version": 2, "party": "320509", "act": "withdrawal",
+        "digest": "A" * 43, "at": NOON, "effective": "2027-03-01T00:00:00+08:00", "text": "监测站点移交",
+        "feeds": [FIGURE],
+        "disposed": [{"provider": "320509", "dataset": "a", "count": 3, "at": NOON}],
     },
     "retraction": {
         "kind": "retraction", "of": "mark", "reason": "entered for another site",
@@ -111,6 +119,19 @@ def test_a_good_record_of_each_kind_passes_and_survives_its_line(kind: str) -> N
         ("case", {"about": [{"kind": "site", "key": {"name": "x"}}]}, "record.key-invalid", "/about/0/key"),
         ("case", {"about": [{"kind": "weather", "key": {}}]}, "record.key-invalid", "/about/0/key"),
         ("case", {"case": "a b"}, "record.identifier-invalid", "/case"),
+        ("agreement", {"version": 0}, "record.malformed", "/version"),
+        ("agreement", {"act": "praise"}, "record.malformed", "/act"),
+        ("agreement", {"digest": "B"}, "record.digest-invalid", "/digest"),
+        ("agreement", {"text": " "}, "record.malformed", "/text"),
+        ("agreement", {"effective": None}, "record.malformed", "/effective"),
+        ("agreement", {"act": "proposal"}, "record.malformed", "/document"),
+        ("agreement", {"act": "proposal", "document": "\0"}, "record.malformed", "/document"),
+        ("agreement", {"act": "signature"}, "record.malformed", "/signatures"),
+        ("agreement", {"act": "completion", "signatures": ["a b"]}, "record.malformed", "/signatures/0"),
+        ("agreement", {"act": "completion", "signatures": ["a"] * 65}, "record.malformed", "/signatures"),
+        ("agreement", {"feeds": [{**FIGURE, "count": -1}]}, "record.malformed", "/feeds/0/count"),
+        ("agreement", {"feeds": [{**FIGURE, "root": "x"}]}, "record.digest-invalid", "/feeds/0/root"),
+        ("retraction", {"of": "agreement", "key": {}}, "record.malformed", "/of"),
         ("retraction", {"reason": " "}, "record.reason-required", "/reason"),
         ("retraction", {"of": "retraction"}, "record.malformed", "/of"),
         ("retraction", {"key": {"id": "a"}}, "record.key-invalid", "/key"),
