@@ -9,11 +9,16 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from gateway import proposals
+from gateway.agreements import acts, leaving
 from gateway.people.person import Person
 from gateway.proposals import Kind, Proposal
 from gateway.service import Gateway
 
-_ALL: tuple[Kind, ...] = ()
+_ALL: tuple[Kind, ...] = (
+    acts.SIGNATURE,
+    acts.ADOPTION,
+    leaving.WITHDRAWAL,
+)
 KINDS: Mapping[str, Kind] = MappingProxyType({kind.name: kind for kind in _ALL})
 
 

@@ -41,7 +41,7 @@ class Backlog:
 
     def follow(self, plans: Plans, *, now: int) -> None:
         """Note which datasets begin, change or have ended under the `plans` in force at `now` (ms UTC)."""
-        given = {one.id: one for one in plans.provided_by(self._home) if one.recipients}
+        given = {one.id: one for one in plans.provided_by(self._home) if one.recipients and one.kind != "agreement"}
         selected = {name: _selected(dataset) for name, dataset in given.items()}
         if selected == self._seen:
             return

@@ -4,6 +4,7 @@
     ├── AccessDeniedError     the plan or a scope does not allow it; logged with who asked
     ├── NotFoundError         there is no such thing, or none the caller may know of
     ├── ConflictError         the request does not fit the state: a gap, a fork, a key used for other content
+    │   └── WaitingError      a batch needs something that has not arrived
     ├── CursorError           a page's cursor is malformed, or beyond the head
     ├── RequestError          the request itself is malformed
     ├── GovernanceError       a version of a governed table cannot be proposed or decided so
@@ -51,6 +52,12 @@ class ConflictError(SharingError):
     """The request does not fit the state it meets."""
 
     code = "state.conflict"
+
+
+class WaitingError(ConflictError):
+    """A batch is good, but something it needs is not here yet; it is asked for again, not refused."""
+
+    code = "batch.waiting"
 
 
 class CursorError(SharingError):
@@ -141,6 +148,7 @@ STATUS: dict[type[SharingError], int] = {
 _BY_CODE = {
     "party.exists": 409,
     "party.unknown": 404,
+    "plan.unknown": 404,
     "proposal.unknown": 404,
     "sign-in.wait": 429,
     "submission.media-type": 415,

@@ -1,24 +1,22 @@
-"""The shared-data plans of this gateway: taken in, and from when on they decide."""
+"""Founding a network: the plan that is there from the beginning, as agreed outside the program.
+
+For tests, benchmarks and the demonstration, where one process holds all ends. People record the same by a proposal that
+two of them decide (`gateway.agreements.acts.ADOPTION`), and only for the first version of a plan.
+"""
 
 from __future__ import annotations
 
-from audit.entry import make_entry
-from audit.form import PLAN_IN_FORCE
-from audit.log import append
+from gateway.agreements.acts import adopt_within, wake
 from gateway.service import Gateway
-from partners.plans import add_plan
 from schemas.plan import Plan
-from schemas.times import utc_text
 
 
 def bring_plan(gateway: Gateway, document: bytes, *, now: int) -> Plan:
-    """Keep a plan document; it is in force from its own instant on. `now` in ms UTC.
+    """Keep a plan as adopted by agreement outside the program; it is in force from its own instant on.
 
-    Raises:
-        PlanError: not valid, or other content for a version known already.
+    `now` in ms UTC. Raises PlanError as `adopt_within` does.
     """
     with gateway.database.write() as session:
-        plan = add_plan(session, document, now=now)
-        detail = {"plan": plan.reference, "digest": plan.digest, "effective": plan.effective.isoformat()}
-        append(session, make_entry(PLAN_IN_FORCE, at=utc_text(now), party=gateway.party, detail=detail))
+        plan = adopt_within(gateway, session, document, now=now, first=False)
+    wake(gateway)
     return plan

@@ -28,17 +28,20 @@ from gateway.store.lines import extra_of, project, record_of
 from gateway.store.observations import Key
 from gateway.store.selection import Programmes, admits, admits_record, site_of
 from gateway.store.sites import Sites
+from partners.agreements import note_published
 from partners.delivery import open_deliveries
-from partners.plans import plans_in_force
+from partners.plans import find_plan, plans_in_force
 from schemas import jws
 from schemas.batch import MAX_BYTES, MAX_RECORDS, Batch, write_batch
 from schemas.errors import SharingError
 from schemas.plan import Dataset, Plan
-from schemas.records import Retraction
+from schemas.records import Agreement, Retraction, decode_line
 from schemas.times import beijing_text, utc_text
 
 DAYS_TOGETHER = 30  # of a backlog, a transaction each, before what is urgent gets its turn
 TAKEN_TOGETHER = MAX_RECORDS  # records of one step, which are in memory together; a step ends with a full row
+
+DRAINING = 60_000  # ms before the end of a dataset in which nothing lingers
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,7 @@ class Publisher:
         """
         with self._database.read() as session:
             plans = plans_in_force(session, now)
+            soon = plans_in_force(session, now + DRAINING)
         self._backlog.follow(plans, now=now)
         for _ in range(DAYS_TOGETHER):
             if not self._backlog.work(plans, now=now):
@@ -121,7 +125,12 @@ class Publisher:
         for name in sorted(waiting, key=lambda name: (not _is_of_sites(found_by_name[name]), name)):
             found, since = found_by_name[name], waiting[name]
             # Without a plan that knows the dataset its queue stays: the next version may share it again.
-            if found is not None and now >= since + found[1].linger.total_seconds() * 1000:
+            if found is None or plans.stopped(*found):
+                continue
+            # What ends before its linger does leaves now.
+            lasting = soon.dataset(self._home, name)
+            ending = lasting is None or soon.stopped(*lasting)
+            if ending or now >= since + found[1].linger.total_seconds() * 1000:
                 try:
                     made += self.publish(name, now=now)
                 except SharingError as error:
@@ -143,8 +152,9 @@ class Publisher:
                 raise RolledBackError(f"the database is behind what was given out of {name}")
             # Within a feed time never runs backwards, whatever was done to our clock.
             created = max(now, head.created)
-            found = plans_in_force(session, created).dataset(self._home, name)
-            if found is None:
+            plans = plans_in_force(session, created)
+            found = plans.dataset(self._home, name)
+            if found is None or plans.stopped(*found):
                 return []
             plan, dataset = found
             queued = queue.take(session, name, TAKEN_TOGETHER)
@@ -194,6 +204,8 @@ class Publisher:
         for stored in records.fetch(session, self._home, dataset.kind, queue.record_keys(queued, dataset.kind)):
             record = stored.statement
             selected = records.withdrawn(session, stored) if isinstance(record, Retraction) else record
+            if isinstance(record, Agreement) and _is_late(session, record):
+                continue
             if selected is not None and admits_record(dataset, selected, self._programmes(session, site_of(selected))):
                 lines.append(Line(project(record, dataset.hide), None))
         return lines
@@ -222,6 +234,8 @@ class Publisher:
             )
             head = feeds.append_batch(session, head, batch, at=created)
             open_deliveries(session, batch, dataset, now=created)
+            if dataset.kind == "agreement":
+                _note_acts(session, batch, created)
             entry = make_entry(
                 BATCH_PUBLISHED, at=utc_text(created), party=self._home, dataset=dataset.id, seq=head.seq,
                 manifest=batch.hash, detail={"plan": plan.reference, "count": len(chunk)},
@@ -229,6 +243,19 @@ class Publisher:
             append(session, entry)
             batches.append(batch)
         return batches
+
+
+def _is_late(session: ReadSession, record: Agreement) -> bool:
+    """Whether a completion has not left before its version was concluded to have lapsed: then it never does."""
+    known = find_plan(session, record.plan, record.version)
+    return record.act == "completion" and known is not None and known.verdict is not None
+
+
+def _note_acts(session: WriteSession, batch: Batch, created: int) -> None:
+    for line in batch.lines:
+        record = decode_line(line)
+        assert isinstance(record, Agreement)
+        note_published(session, record, manifest=batch.hash, created=created)
 
 
 def _is_of_sites(found: tuple[Plan, Dataset] | None) -> bool:

@@ -15,6 +15,7 @@ from functools import partial
 import structlog
 
 from audit.errors import HeadConflictError, LogError
+from gateway.agreements.watching import govern
 from gateway.errors import ReadOnlyError
 from gateway.ingest.release import release_arrived
 from gateway.quality import TOGETHER
@@ -61,6 +62,7 @@ class Duties:
         self._run("publish", gateway.signals.queued, self._publish)
         self._run("release", gateway.signals.arrived, self._release)
         self._run("partners", gateway.signals.partners, self._meet_partners)
+        self._run("govern", gateway.signals.published, self._govern)
         self._run("tidy", gateway.signals.tidy, self._tidy, every=_TIDY)
 
     def stop(self) -> None:
@@ -124,6 +126,9 @@ class Duties:
 
     def _release(self) -> None:
         release_arrived(self._gateway, now=now_millis())
+
+    def _govern(self) -> None:
+        govern(self._gateway, now=now_millis())
 
     def _tidy(self) -> None:
         """Forget assertions and proofs that nobody could use again anyway."""

@@ -191,6 +191,14 @@ def delivery_counts(session: Connection) -> dict[tuple[str, str], int]:
     return {(row[0], row[1]): row[2] for row in session.execute(query)}
 
 
+def count_pending(session: Connection, dataset: str, recipient: str) -> int:
+    """How many batches of a dataset are still on their way to `recipient`."""
+    query = select(func.count()).where(
+        delivery.c.dataset == dataset, delivery.c.recipient == recipient, delivery.c.state == "pending"
+    )
+    return int(session.execute(query).scalar_one())
+
+
 def pending_receipts(session: Connection) -> dict[str, int]:
     """How many receipts of ours each party does not have yet."""
     query = select(receipt.c.party, func.count()).where(receipt.c.state == "pending").group_by(receipt.c.party)

@@ -74,7 +74,7 @@ event.listen(
     DDL("ALTER TABLE proof_seen SET UNLOGGED").execute_if(dialect="postgresql"),  # type: ignore[no-untyped-call]
 )
 
-# The plan documents this gateway knows, as they were given: the digest that batches name is over these bytes.
+# The plan documents this gateway knows, canonical: the digest that batches name is over these bytes.
 plan = Table(
     "plan",
     metadata,
@@ -83,8 +83,69 @@ plan = Table(
     Column("digest", Text, nullable=False),
     Column("document", LargeBinary, nullable=False),
     Column("effective", BigInteger, nullable=False),
+    Column("proposer", Text, nullable=False),  # a party; empty where it was agreed outside the program
     Column("added", BigInteger, nullable=False),
 )
+
+# What the parties did about plans: our acts, and those that came in their feeds. `manifest` and `created` are those of
+# the batch that carried the act: they are what decides, and are missing from an act of ours that has not left yet.
+plan_act = Table(
+    "plan_act",
+    metadata,
+    Column("plan", Text, primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("party", Text, primary_key=True),
+    Column("act", Text, primary_key=True),
+    Column("digest", Text, nullable=False),
+    Column("line", LargeBinary, nullable=False),  # the record as it was signed; empty of a refused proposal
+    Column("manifest", Text, nullable=True),
+    Column("created", BigInteger, nullable=True),
+    Column("seen", BigInteger, nullable=False),  # when it was done, or arrived here
+)
+
+# Whether a version comes into force at its instant or lapses, with the evidence; decided once, and never changed.
+plan_decision = Table(
+    "plan_decision",
+    metadata,
+    Column("plan", Text, primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("digest", Text, nullable=False),
+    Column("verdict", Text, nullable=False),
+    Column("ground", Text, nullable=False),
+    Column("manifest", Text, nullable=True),  # the batch that decided it
+    Column("created", BigInteger, nullable=True),  # when its provider says that batch was made
+    Column("decided", BigInteger, nullable=False),
+    CheckConstraint("verdict IN ('in-force', 'lapsed')", name="verdict"),
+)
+
+# Until when we have seen all there was of a party's feed, where something depends on that.
+plan_look = Table(
+    "plan_look",
+    metadata,
+    Column("party", Text, primary_key=True),
+    Column("dataset", Text, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+)
+
+
+def never_changed(dialect: str, table: str) -> list[str]:
+    """The statements that make a database refuse to change or delete any row of `table`, for either engine."""
+    if dialect == "sqlite":
+        refuse = f"BEGIN SELECT RAISE(ABORT, 'a {table} stays'); END"
+        return [
+            f"CREATE TRIGGER {table}_stays BEFORE UPDATE ON {table} {refuse}",
+            f"CREATE TRIGGER {table}_kept BEFORE DELETE ON {table} {refuse}",
+        ]
+    function = (
+        f"CREATE FUNCTION {table}_refuse() RETURNS trigger LANGUAGE plpgsql AS "
+        f"$$ BEGIN RAISE EXCEPTION 'a {table} stays'; END $$"
+    )
+    trigger = (
+        f"CREATE TRIGGER {table}_stays BEFORE UPDATE OR DELETE ON {table} "
+        f"FOR EACH ROW EXECUTE FUNCTION {table}_refuse()"
+    )
+    return [function, trigger]
+
 
 # One batch of ours on its way to one recipient. Evidence as much as work to do: rows stay when the work is done.
 delivery = Table(

@@ -78,7 +78,7 @@ def list_plans(home: HomeOption = Path(), *, as_json: JsonOption = False) -> Non
     """Every plan version known here, and which are in force now."""
     with opened(home) as gateway, gateway.database.read() as session:
         in_force = {plan.reference for plan in plans_in_force(session, now_millis()).plans}
-        plans = known_plans(session)
+        plans = [one.plan for one in known_plans(session)]
     if as_json:
         say_json([_as_json(plan, in_force) for plan in plans])
         return

@@ -14,7 +14,7 @@ from gateway.store.selection import Programmes, admits_record, site_of
 from schemas.cases import CaseStates
 from schemas.errors import RecordError
 from schemas.plan import Dataset
-from schemas.records import Case, Retraction, Site, Statement
+from schemas.records import Agreement, Case, Retraction, Site, Statement
 
 
 def take_statements(
@@ -33,6 +33,9 @@ def take_statements(
             tally.wait_for_site(item, site)
             continue
         try:
+            if act.submitted and isinstance(record, Agreement) and not act.governs:
+                detail = "what a party does about a plan, its people do at its gateway: taipu plan"
+                raise RecordError(detail, code="agreement.not-handed-in", pointers=["/kind"])
             if act.submitted and isinstance(record, Case):
                 _check_case(session, record, act.provider, states)
             outcome = records.take_record(session, act, record, item.content)

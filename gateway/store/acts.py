@@ -13,22 +13,24 @@ from gateway.store import tables
 
 @dataclass(frozen=True)
 class Act:
-    """One submission, one partner's batch, or one release of what was held. `at` in ms UTC.
+    """One submission, one partner's batch, one release of what was held, or one act of governance. `at` in ms UTC.
 
     `submitted`: the records are handed in at home, so revisions are assigned here; otherwise the provider did that.
+    `governs`: people of this gateway did it, or it follows from what they did.
     """
 
     id: int
     provider: str
     at: int
     submitted: bool
+    governs: bool = False
 
 
 def begin_act(
-    session: WriteSession, kind: Literal["submission", "batch", "release"], provider: str, ref: str, *, at: int,
-    submitted: bool,
+    session: WriteSession, kind: Literal["submission", "batch", "release", "governance"], provider: str, ref: str, *,
+    at: int, submitted: bool,
 ) -> Act:  # fmt: skip
     """A new act; `ref` is the submission's id or the batch's manifest hash."""
     statement = insert(tables.act).values(at=at, kind=kind, provider=provider, ref=ref)
     number = session.execute(statement.returning(tables.act.c.id)).scalar_one()
-    return Act(int(number), provider, at, submitted)
+    return Act(int(number), provider, at, submitted, governs=kind == "governance")

@@ -109,6 +109,15 @@ def manifests(session: ReadSession, provider: str, dataset: str, *, after: int) 
         yield row.seq, row.manifest
 
 
+def manifest_hashes(
+    session: ReadSession, provider: str, dataset: str, *, since: int | None = None, until: int | None = None
+) -> list[str]:
+    """The manifest hashes of a feed's batches, those made from `since` on and before `until` (ms UTC; None: all)."""
+    query = select(_batch.c.manifest).where(_batch.c.provider == provider, _batch.c.dataset == dataset)
+    query = query.where(_batch.c.at >= since) if since is not None else query
+    return list(session.scalars(query.where(_batch.c.at < until) if until is not None else query))
+
+
 def find_batch(
     session: ReadSession, provider: str, dataset: str, seq: int, *, since: int | None = None
 ) -> StoredBatch | None:

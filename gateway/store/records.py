@@ -8,7 +8,7 @@ only withdrawn.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -17,6 +17,7 @@ from sqlalchemy import Table, insert, or_, select
 from gateway.db import ReadSession, WriteSession
 from gateway.store import tables
 from gateway.store.acts import Act
+from schemas.cases import CaseStates
 from schemas.records import (
     IMMUTABLE,
     Case,
@@ -130,6 +131,23 @@ def steps_of(session: ReadSession, case: str) -> list[Case]:
     query = select(*_COLUMNS).where(_record.c.kind == "case", _record.c.key.startswith(f"{case} ", autoescape=True))
     steps = [_holding(_stored(row)) for row in session.execute(query)]
     return sorted((step for step in steps if isinstance(step, Case)), key=lambda step: (step.step, step.at))
+
+
+def open_cases(session: ReadSession, home: str, others: Collection[str], states: CaseStates) -> list[str]:
+    """The cases between `home` and any of `others` that are not over, sorted."""
+    query = select(*_COLUMNS).where(_record.c.kind == "case")
+    cases: dict[str, list[Case]] = {}
+    for row in session.execute(query):
+        step = _holding(_stored(row))
+        if isinstance(step, Case):
+            cases.setdefault(step.case, []).append(step)
+    found = []
+    for name, steps in cases.items():
+        parties = {party for step in steps for party in (step.from_, *step.to)}
+        last = max(steps, key=lambda step: (step.step, step.at))
+        if home in parties and not parties.isdisjoint({*others} - {home}) and not states.is_over(last.type, last.state):
+            found.append(name)
+    return sorted(found)
 
 
 def read_page(

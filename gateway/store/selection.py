@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gateway.store.interning import SeriesKey
+from partners.plans import governance_feed
 from schemas.plan import Dataset
-from schemas.records import Case, Inspection, Mark, Site, Source, Statement
+from schemas.records import Agreement, Case, Inspection, Mark, Site, Source, Statement
 
 Programmes = Mapping[str, frozenset[str]]
 """The programmes of each known site of one provider."""
@@ -38,6 +39,8 @@ def admits_record(dataset: Dataset, record: Statement, programmes: Programmes) -
             return select.admits_site(record.site, programmes.get(record.site, _NONE))
         case Case():
             return select.admits_case(record.type) and all(one.party in record.to for one in dataset.recipients)
+        case Agreement():
+            return dataset.id == governance_feed(record.plan)
     return False
 
 

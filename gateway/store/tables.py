@@ -38,7 +38,7 @@ act = Table(
     metadata,
     Column("id", BIG, primary_key=True, autoincrement=True),
     Column("at", BigInteger, nullable=False),
-    Column("kind", Text, nullable=False),  # submission | batch | release
+    Column("kind", Text, nullable=False),  # submission | batch | release | governance
     Column("provider", Text, nullable=False),
     Column("ref", Text, nullable=False),  # submission id, or manifest hash
 )

@@ -13,8 +13,9 @@ from audit.entry import make_entry
 from audit.form import BATCH_RECEIVED, BATCH_REFUSED, FINDING
 from audit.log import append
 from audit.receipts import Verdict, receipt_hash
+from gateway.agreements.receiving import BackdatedError, Judge, remember_refused, take_acts
 from gateway.db import ReadSession, WriteSession
-from gateway.errors import ConflictError
+from gateway.errors import ConflictError, WaitingError
 from gateway.ingest.door import Prepared
 from gateway.ingest.parcel import Parcel, Problem, unpack_lines
 from gateway.ingest.submissions import report_lines
@@ -27,22 +28,16 @@ from gateway.store.acts import begin_act
 from gateway.store.feeds import FeedHead
 from partners.delivery import keep_receipt, receipt_given
 from partners.directory import Party
-from partners.plans import Plans, plans_in_force
+from partners.plans import Plans, governed_plan, plans_in_force
 from schemas import jws
 from schemas.batch import SCHEMA_VERSION, Batch, open_batch
 from schemas.errors import BatchError, SharingError
 from schemas.plan import Dataset
-from schemas.records import Case
+from schemas.records import Agreement, Case
 from schemas.times import to_millis, utc_text
 
 _STOPPING = (evidence.FORK, "feed.predecessor-wrong")  # the provider signed two histories: people decide
 TOLERATED_SKEW = 60_000  # ms a partner's clock may be ahead of ours
-
-
-class WaitingError(ConflictError):
-    """The batch is good, but something it needs is not here yet; it is asked for again, not refused."""
-
-    code = "batch.waiting"
 
 
 @dataclass(frozen=True)
@@ -85,10 +80,11 @@ def apply_batch(
         granted = _granted(session, gateway.party, batch, now) if known is None else None
     if known is not None:
         return known
+    governs = governed_plan(dataset) is not None
     # 3. Its records, through the one door. Decoding and numbering need no lock.
-    refusal = _judge(granted, batch)
+    refusal = _judge(granted or governs, batch)
     parcel = Parcel() if refusal else _unpack(batch, Terms(gateway.governed.at(now)))
-    refusal = refusal or _malformed(parcel, party.code, batch.manifest.count)
+    refusal = refusal or _malformed(parcel, party.code, batch.manifest.count, governs=governs)
     prepared = gateway.door.prepare(party.code, Parcel(problems=parcel.problems) if refusal else parcel, now=now)
     try:
         with gateway.database.write() as session:
@@ -97,7 +93,14 @@ def apply_batch(
             if known is not None:
                 return known
             _check_order(session, head, batch)
+            if governs and refusal is None:
+                refusal = Judge(gateway, session, party, batch, now=now).refusal(parcel.items, batch)
             applied, tally = _store(gateway, session, head, batch, frame, prepared, refusal, now)
+            if governs and refusal is None:
+                take_acts(gateway, session, batch, parcel.items, now=now)
+            elif governs and refusal is not None:
+                remember_refused(session, parcel.items, now=now)
+                _log_backdated(gateway, session, batch, refusal, now)
     except ConflictError as error:
         if error.code in _STOPPING:
             _keep(gateway, party.code, dataset, batch.manifest.seq, error, file, now)
@@ -154,7 +157,12 @@ def _granted(session: ReadSession, home: str, batch: Batch, now: int) -> Dataset
     created = to_millis(manifest.created)
     if created > now + TOLERATED_SKEW:
         raise WaitingError("the batch is from the future; it is waited for", code="batch.from-future")
+    if governed_plan(manifest.dataset) is not None:
+        return None  # what it may say depends on what it says
     plans = plans_in_force(session, created)
+    if manifest.plan.rpartition("@")[0] in plans.undecided:
+        detail = "which version of its plan was in force when it was made is not known here yet"
+        raise WaitingError(detail, code="batch.plan-undecided")
     if not any(plan.reference == manifest.plan and plan.digest == manifest.plan_digest for plan in plans.plans):
         raise WaitingError(f"{manifest.plan} as the batch names it is not in force here", code="batch.plan-unknown")
     return _dataset(plans, manifest.provider, manifest.dataset, home)
@@ -165,9 +173,9 @@ def _dataset(plans: Plans, provider: str, dataset: str, home: str) -> Dataset | 
     return found[1] if found is not None and found[1].received_by(home) else None
 
 
-def _judge(granted: Dataset | None, batch: Batch) -> Problem | None:
+def _judge(granted: object, batch: Batch) -> Problem | None:
     """Why the batch is refused whole before its records are looked at."""
-    if granted is None:
+    if not granted:
         return Problem("line 1", "refused", "batch.not-granted", "the plan does not give this dataset to this party")
     if not batch.manifest.schema.startswith("1."):
         return Problem("line 1", "refused", "batch.schema-unsupported", "records of schema 1.x are understood here")
@@ -179,11 +187,13 @@ def _unpack(batch: Batch, terms: Terms) -> Parcel:
     return unpack_lines(batch.lines, terms, first=2, later=batch.manifest.schema != SCHEMA_VERSION)
 
 
-def _malformed(parcel: Parcel, provider: str, count: int) -> Problem | None:
+def _malformed(parcel: Parcel, provider: str, count: int, *, governs: bool) -> Problem | None:
     """The first record that breaks the schema: a provider that signs such a batch has to send it again."""
     for item in parcel.items:
         if item.record.rev < 1:
             return Problem(item.place, "refused", "record.rev-missing", "a shared record carries its revision")
+        if isinstance(item.record, Agreement) and not governs:
+            return Problem(item.place, "refused", "agreement.kind-wrong", "acts of governance have their own feeds")
         if isinstance(item.record, Case) and item.record.from_ != provider:
             return Problem(item.place, "refused", "case.from-wrong", "a party takes its own steps, nobody else's")
     refused = next((problem for problem in parcel.problems if problem.verdict == "refused"), None)
@@ -229,6 +239,21 @@ def _log_conflicts(gateway: Gateway, session: WriteSession, batch: Batch, tally:
         entry = make_entry(
             FINDING, at=utc_text(now), party=gateway.party, peer=batch.manifest.provider,
             dataset=batch.manifest.dataset, seq=batch.manifest.seq, manifest=batch.hash, detail=detail,
+        )  # fmt: skip
+        append(session, entry)
+
+
+def _log_backdated(gateway: Gateway, session: WriteSession, batch: Batch, refusal: Problem, now: int) -> None:
+    """A batch that says it was made when it was not there is an alarm, and is kept whole as every refused one."""
+    if refusal.code == BackdatedError.code:
+        manifest = batch.manifest
+        evidence.keep_evidence(
+            session, provider=manifest.provider, dataset=manifest.dataset, seq=manifest.seq, code=refusal.code,
+            detail=refusal.detail, content=batch.file, now=now,
+        )  # fmt: skip
+        entry = make_entry(
+            FINDING, at=utc_text(now), party=gateway.party, peer=manifest.provider, dataset=manifest.dataset,
+            seq=manifest.seq, manifest=batch.hash, detail={"code": refusal.code},
         )  # fmt: skip
         append(session, entry)
 

@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from gateway.agreements.watching import note_looks
+from gateway.errors import WaitingError
 from gateway.service import Gateway
 from gateway.store import evidence, feeds
-from gateway.sync.apply import WaitingError, apply_batch
+from gateway.sync.apply import apply_batch
 from gateway.sync.links import Links, note_contact
 from partners.client import PartnerClient, RemoteHead
 from partners.delivery import due_receipts, hasten_pushes, mark_sent, mark_unsent
@@ -24,6 +26,8 @@ from schemas.errors import SharingError
 from schemas.times import now_millis
 
 log = structlog.get_logger()
+
+_WATCHING = 1.0  # seconds a request for heads is held open while something waits for what it tells
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,8 @@ class Puller:
     code: str
     seen: str | None = None
     rests: dict[str, Rest] = field(default_factory=dict)
+    heads: dict[str, int] = field(default_factory=dict)  # of its own feeds, as it told them last
+    watching: bool = False  # something depends on whether we have all of a feed
 
     def round(self, party: Party, *, wait: float) -> int:
         """One request for the heads, held open up to `wait` seconds, and all that is new; how many batches came.
@@ -55,8 +61,9 @@ class Puller:
         """
         client = self.links.to(party)
         self.send_receipts(party, client)
-        started = time.monotonic()
-        patience = min([wait, *(rest.until - started for rest in self.rests.values())])
+        started, asked = time.monotonic(), now_millis()
+        longest = min(wait, _WATCHING) if self.watching else wait
+        patience = min([longest, *(rest.until - started for rest in self.rests.values())])
         # What rests is asked for again although its head has not moved.
         heads, seen = client.feeds(wait=max(patience, 0), seen=self.seen if patience > 0 else None)
         resting = {name for name, rest in self.rests.items() if rest.until > started}
@@ -64,6 +71,9 @@ class Puller:
         for head in heads:
             if head.provider == self.code and head.dataset not in resting:
                 taken += self._try(party, client, head)
+        if heads or seen != self.seen:
+            self.heads = {head.dataset: head.seq for head in heads if head.provider == self.code}
+        self.watching = note_looks(self.gateway, self.code, self.heads, at=asked)
         self.seen = seen  # only now: had we stopped before, the same answer must come again
         self._note_success()
         return taken

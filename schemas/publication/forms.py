@@ -75,7 +75,9 @@ def text_schema(form: str, *, optional: bool) -> Schema:
     schema = {"type": "string", **TEXTS[form]}
     if "pattern" in schema:
         pattern = schema["pattern"]
-        schema["pattern"] = f"^(?:{pattern})?$" if optional and form not in ("text", "prose", "document") else f"^{pattern}$"
+        schema["pattern"] = (
+            f"^(?:{pattern})?$" if optional and form not in ("text", "prose", "document") else f"^{pattern}$"
+        )
     if form in ("date", "time") and not optional:
         schema["format"] = "date" if form == "date" else "date-time"
     return schema
