@@ -17,11 +17,12 @@ from gateway.approvals import approve
 from gateway.errors import WaitingError
 from gateway.store import feeds
 from gateway.sync.apply import Applied, apply_batch
-from partners.directory import find_party
+from gateway.sync.receive import take_receipt
 from partners.plans import Known, find_plan, plans_in_force
 from schemas.batch import Batch, open_batch
 from schemas.plan import Plan
 from schemas.times import now_millis, utc_text
+from tests.gateway.hands import party_at
 from tests.people import person
 from tests.world import Node, plan_document
 
@@ -77,10 +78,14 @@ class Network:
         return waited
 
     def take(self, recipient: Node, provider: Node, batch: Batch) -> Applied:
-        with recipient.gateway.database.read() as session:
-            party = find_party(session, provider.party)
-        assert party is not None
-        return apply_batch(recipient.gateway, party, batch.manifest.dataset, batch.file, now=self.now)
+        """One batch, whoever made it up, and its receipt back where the provider knows it."""
+        name, now = batch.manifest.dataset, self.now
+        applied = apply_batch(recipient.gateway, party_at(recipient, provider), name, batch.file, now=now)
+        with provider.gateway.database.read() as session:
+            own = feeds.find_batch(session, provider.party, name, batch.manifest.seq)
+        if own is not None and own.manifest == batch.hash:
+            take_receipt(provider.gateway, party_at(provider, recipient), applied.receipt, now=now)
+        return applied
 
     def propose(self, node: Node, document: bytes) -> Plan:
         return propose_plan(node.gateway, document, by=self.person(node, "wei", "system"), now=self.now)

@@ -392,7 +392,7 @@ def test_only_the_proposer_completes_a_version_or_lets_it_lapse(net: Network, ac
 
 def test_of_two_proposals_for_one_version_a_gateway_takes_the_first_and_signs_no_other(net: Network) -> None:
     net.propose(net[WUJIANG], second(net))
-    net.propose(net[JIASHAN], second(net, notice="P91D"))
+    net.propose(net[JIASHAN], version(2, SITES, ANTIMONY, ZINC | {"id": "wj-zn"}, effective=net.now + 2 * DAY))
     net.exchange()
     net.sign(net[WUJIANG], 2)
     net.sign(net[JIASHAN], 2)
