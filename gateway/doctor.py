@@ -15,6 +15,7 @@ from pathlib import Path
 
 from cryptography import x509
 
+from gateway.agreements.standing import undecided_plans
 from gateway.health import Check, check_health, tried
 from gateway.home import Home
 from gateway.loggers.figures import CONNECTIONS, all_figures
@@ -29,6 +30,7 @@ from partners.client import PartnerClient
 from partners.directory import Party, parties
 from partners.document import host_of, open_document
 from partners.keys import load_keys
+from partners.plans import plans_in_force
 from schemas.errors import SharingError
 from schemas.times import DAY, beijing_text, now_millis, to_millis
 
@@ -121,6 +123,7 @@ def _check_running(gateway: Gateway, now: int) -> Iterator[Check]:
         gateway.read_only = IllnessError(heads.text, code="gateway.read-only")
     yield heads
     yield from check_health(gateway)
+    yield tried("plans", lambda: _check_plans(gateway, now))
     if gateway.settings.loggers.listen is not None:
         yield tried("data loggers", lambda: _check_loggers(gateway, now))
     with gateway.database.read() as session:
@@ -142,6 +145,15 @@ def _check_clock(gateway: Gateway, now: int) -> str:
 def _check_heads(gateway: Gateway) -> str:
     gateway.sequencer.recover()
     return f"the log and {gateway.publisher.check_pinned()} feeds are as they were given out"
+
+
+def _check_plans(gateway: Gateway, now: int) -> str:
+    with gateway.database.read() as session:
+        undecided, in_force = undecided_plans(session, now), plans_in_force(session, now).plans
+    if undecided:
+        detail = f"nothing is published under {', '.join(undecided)}: it is not known here which version is in force"
+        raise IllnessError(detail, code="plan.undecided")
+    return f"in force: {', '.join(plan.reference for plan in in_force)}" if in_force else "none is in force"
 
 
 def _check_loggers(gateway: Gateway, now: int) -> str:

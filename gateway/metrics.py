@@ -11,6 +11,7 @@ from collections.abc import Callable
 from prometheus_client import CollectorRegistry, Gauge
 
 from audit import log as exchange_log
+from gateway.agreements.standing import undecided_plans
 from gateway.db import ReadSession
 from gateway.ingest.release import held_counts
 from gateway.loggers.figures import CONNECTIONS, WAITING, all_figures
@@ -54,6 +55,8 @@ def collect(gateway: Gateway) -> CollectorRegistry:
         deliveries = gauge("deliveries", "batches on their way or arrived", ("recipient", "state"))
         for (recipient, state), count in delivery_counts(session).items():
             deliveries.labels(recipient, state).set(count)
+        undecided = gauge("plans_undecided", "plans under which nothing is published until a version is decided")
+        undecided.set(len(undecided_plans(session, now)))
         receipts = gauge("receipts", "receipts given and got", ("direction",))
         for direction, count in receipt_counts(session).items():
             receipts.labels(direction).set(count)

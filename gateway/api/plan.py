@@ -1,4 +1,4 @@
-"""`/v1/plan`: the plans in force, as the documents they were given as."""
+"""`/v1/plan`: the plans the caller's party takes part in: those in force as documents, and how each version stands."""
 
 from __future__ import annotations
 
@@ -6,18 +6,25 @@ from typing import Any
 
 from fastapi import APIRouter
 
+from gateway.agreements.standing import standings
 from gateway.api.access import Caller, Home
 from partners.plans import plans_in_force
 from schemas.times import now_millis
 
 router = APIRouter()
+_SHOWN = ("plan", "digest", "state", "effective", "signatures_due", "proposer", "signed", "missing")
 
 
-@router.get("/v1/plan", summary="The plans in force that the caller's party takes part in")
+@router.get("/v1/plan", summary="The plans that the caller's party takes part in")
 def read_plans(gateway: Home, caller: Caller) -> dict[str, Any]:
-    """Reference, digest, instant and canonical text (RFC 8785) of each; others' plans are not shown."""
+    """Reference, digest, instant and canonical text (RFC 8785) of what is in force; `versions` has the state of each.
+
+    Others' plans are not shown.
+    """
+    now = now_millis()
     with gateway.database.read() as session:
-        plans = plans_in_force(session, now_millis()).plans
+        plans = plans_in_force(session, now).plans
+        known = standings(session, gateway.party, now=now)
     return {
         "plans": [
             {
@@ -28,5 +35,10 @@ def read_plans(gateway: Home, caller: Caller) -> dict[str, Any]:
             }
             for plan in plans
             if caller.party in plan.parties
-        ]
+        ],
+        "versions": [
+            {name: member for name, member in one.as_json().items() if name in _SHOWN}
+            for one in known
+            if caller.party in one.known.plan.parties
+        ],
     }

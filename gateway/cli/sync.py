@@ -14,7 +14,7 @@ from gateway.cli.terminal import say, say_json, say_table, tell
 from gateway.ingest.release import held_counts
 from gateway.store.feeds import FeedHead, all_heads
 from gateway.sync.status import PartnerStatus, SyncStatus, read_status
-from schemas.times import beijing_text
+from schemas.times import beijing_text, now_millis
 
 sync_app = typer.Typer(help="The exchange with partners.", no_args_is_help=True)
 feed_app = typer.Typer(help="Feeds: each dataset's batches in order.", no_args_is_help=True)
@@ -29,11 +29,13 @@ def show_status(home: HomeOption = Path(), *, as_json: JsonOption = False) -> No
     wrong. Read from the database: the service need not run.
     """
     with opened(home) as gateway, gateway.database.read() as session:
-        status = read_status(session, gateway.party)
+        status = read_status(session, gateway.party, now=now_millis())
     if as_json:
         say_json(_as_json(status))
         return
     say(f"Log: {status.log_signed} entries signed, {status.log_size - status.log_signed + status.log_waiting} to sign.")
+    for plan in status.undecided:
+        say(f"Nothing is published under {plan}: it is not known here which version is in force. taipu plan status")
     for dataset, since in sorted(status.waiting.items()):
         say(f"Records of {dataset} wait to be published since {beijing_text(since)}.")
     say_table(
@@ -97,6 +99,7 @@ def _as_json(status: SyncStatus) -> dict[str, Any]:
         "waiting": {dataset: beijing_text(since) for dataset, since in status.waiting.items()},
         "feeds": [_feed(head) for head in status.own],
         "unregistered": status.unregistered,
+        "undecided": list(status.undecided),
         "partners": [
             {
                 "party": one.party.code,

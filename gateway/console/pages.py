@@ -49,7 +49,7 @@ def read_status_page(gateway: Home) -> Response:
     """One page: is it well, what it publishes, what it has from whom, what waits, and how far the log reaches."""
     now = now_millis()
     with gateway.database.read() as session:
-        status = read_status(session, gateway.party)
+        status = read_status(session, gateway.party, now=now)
         held = held_counts(session)
     page = _PAGES.get_template("status.html").render(
         names=open_document(own_document(gateway.home)).names,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from audit import log as exchange_log
+from gateway.agreements.standing import undecided_plans
 from gateway.db import ReadSession
 from gateway.ingest.release import held_counts
 from gateway.store import feeds, queue
@@ -38,7 +39,8 @@ class PartnerStatus:
 class SyncStatus:
     """The whole: our own feeds, datasets with records that wait to be published and since when (ms UTC), the log.
 
-    `unregistered` counts batches for parties that a plan names and nobody has registered here.
+    `unregistered` counts batches for parties that a plan names and nobody has registered here. `undecided` are the
+    plans under which nothing is published, since nobody here knows which version is in force.
     """
 
     own: tuple[FeedHead, ...]
@@ -47,11 +49,12 @@ class SyncStatus:
     log_signed: int
     log_waiting: int
     unregistered: dict[str, int]
+    undecided: tuple[str, ...]
     partners: tuple[PartnerStatus, ...]
 
 
-def read_status(session: ReadSession, home: str) -> SyncStatus:
-    """How everything stands at the gateway of `home`."""
+def read_status(session: ReadSession, home: str, *, now: int) -> SyncStatus:
+    """How everything stands at the gateway of `home` at `now` (ms UTC)."""
     heads = sorted(feeds.all_heads(session), key=lambda head: (head.provider, head.dataset))
     log = exchange_log.head(session)
     known = contacts(session)
@@ -68,6 +71,7 @@ def read_status(session: ReadSession, home: str) -> SyncStatus:
         unregistered={
             party: count for (party, state), count in deliveries.items() if party not in codes and state == "pending"
         },
+        undecided=tuple(undecided_plans(session, now)),
         partners=tuple(
             PartnerStatus(
                 party=party,

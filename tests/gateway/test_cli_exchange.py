@@ -316,7 +316,7 @@ def test_doctor_is_green_beside_a_running_gateway(wujiang):
     names = [check["name"] for check in found["checks"]]
     assert names == [
         "settings", "disk", "certificate", "keys", "document", "database", "clock", "head store", "sign", "write",
-        "log", "publish", f"partner {JIASHAN}",
+        "log", "publish", "plans", f"partner {JIASHAN}",
     ]  # fmt: skip
     done = taipu("doctor", "--home", home_of(wujiang))
     assert (done.exit_code, done.stderr) == (0, "")

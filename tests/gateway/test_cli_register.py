@@ -276,18 +276,3 @@ def test_plan_check_of_what_is_no_plan_points_to_the_fault(document, pointer):
     assert (done.exit_code, done.stdout) == (ExitCode.FAILED, "")
     assert done.stderr.startswith(f"{pointer}: refusal: ")
     assert "plan.malformed" in done.stderr
-
-
-def test_a_plan_is_applied_and_listed_and_a_version_never_changes(home):
-    apply = ("plan", "apply", "-", "--home", home)
-    assert taipu(*apply, given=plan_document(SITES)).exit_code == 0
-    refused(taipu(*apply, given=plan_document(SITES, ANTIMONY)), "plan.version-taken")
-    refused(taipu(*apply, given=plan_document(ANTIMONY | {"provider": "110000"})), "plan.refused")
-    refused(taipu(*apply, given="x" * 300_000), "input.too-large")
-    assert taipu(*apply, given=plan_document(SITES, ANTIMONY, version=2)).exit_code == 0
-    plans = taipu_json("plan", "list", "--home", home)
-    assert [(plan["plan"], plan["in_force"], plan["datasets"]) for plan in plans] == [
-        ("tri-district-monitoring@1", False, ["wj-sites"]),
-        ("tri-district-monitoring@2", True, ["wj-sites", "wj-antimony"]),
-    ]
-    assert "监测数据共享方案" in taipu("plan", "list", "--home", home).stdout

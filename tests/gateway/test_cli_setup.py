@@ -24,9 +24,10 @@ from tests.world import QINGPU, free_port
 URL = "https://gateway.qingpu.example:8443"
 GROUPS = ("plan", "partner", "client", "device", "sync", "feed", "held", "batch", "audit", "hj212", "db", "config")
 COMMANDS = (
-    "demo", "init", "serve", "send", "doctor", "plan check", "plan apply", "plan list", "partner show", "partner add",
-    "partner list", "client add", "client list", "device add", "device list", "sync status", "feed list", "held list",
-    "batch verify", "audit verify", "hj212 decode", "db upgrade", "config show",
+    "demo", "init", "serve", "send", "doctor", "plan check", "plan list", "plan propose", "plan sign", "plan status",
+    "partner show", "partner add", "partner list", "client add", "client list", "device add", "device list",
+    "sync status", "feed list", "held list", "batch verify", "audit verify", "hj212 decode", "db upgrade",
+    "config show",
 )  # fmt: skip
 
 

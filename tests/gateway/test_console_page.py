@@ -54,7 +54,7 @@ def test_an_empty_gateway_says_how_to_fill_each_part(console: TestClient) -> Non
     assert answer.status_code == 200
     shown = words(answer.text)
     assert "吴江区 Wujiang District · 320509" in shown
-    for hint in ("taipu plan apply", "taipu send", "taipu partner add", "没有等待的记录"):
+    for hint in ("taipu plan propose", "taipu send", "taipu partner add", "没有等待的记录"):
         assert hint in shown
 
 
