@@ -36,7 +36,7 @@ from partners.requests import (
     SendReceipt,
     Submit,
 )
-from schemas.plan import Dataset, Plan
+from schemas.plan import Dataset, Plan, Recipient
 from schemas.times import beijing_text
 
 __all__ = [
@@ -64,9 +64,12 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)  # made for every request, and frozen it would cost half the decision
 class _Asked:
-    """What all rules look at. `plan` and `dataset` are the ones in question; None where no plan in force has them."""
+    """What all rules look at. `plan` and `dataset` are the ones in question; None where no plan in force has them.
+
+    `terms` are the caller's as a recipient of it; None where it is not one.
+    """
 
     principal: Principal
     plans: Plans
@@ -78,6 +81,7 @@ class _Asked:
     id: str = ""
     plan: Plan | None = None
     dataset: Dataset | None = None
+    terms: Recipient | None = None
 
     @property
     def at_home(self) -> bool:
@@ -86,7 +90,8 @@ class _Asked:
     @property
     def by_owner(self) -> bool:
         """The home party has the feeds it holds, a provider its own: no plan bounds their reading these."""
-        return self.principal.party in (self.home, self.provider)
+        party = self.principal.party
+        return party == self.home or party == self.provider
 
     @property
     def rule(self) -> str:
@@ -159,9 +164,11 @@ def _of_home(asked: _Asked, request: OfHome) -> Refusal | None:
 
 def _about(asked: _Asked, provider: str, id_: str) -> _Asked:
     plan, dataset = asked.plans.dataset(provider, id_) or (None, None)
+    terms = dataset.recipient(asked.principal.party) if dataset is not None else None
     return _Asked(
-        asked.principal, asked.plans, asked.home, asked.now, asked.purpose, asked.counts, provider, id_, plan, dataset
-    )
+        asked.principal, asked.plans, asked.home, asked.now, asked.purpose, asked.counts, provider, id_, plan, dataset,
+        terms,
+    )  # fmt: skip
 
 
 def _first(rules: Sequence[tuple[str, Rule]], asked: _Asked, trail: list[Step] | None) -> Refusal | None:
@@ -191,17 +198,16 @@ def _relay(asked: _Asked) -> Refusal | None:
 
 
 def _recipient(asked: _Asked) -> Refusal | None:
-    party = asked.principal.party
-    received = asked.dataset is not None and asked.dataset.received_by(party)
-    return None if asked.by_owner or received else refusals.not_granted(asked.provider, asked.id, party)
+    if asked.terms is not None or asked.by_owner:
+        return None
+    return refusals.not_granted(asked.provider, asked.id, asked.principal.party)
 
 
 def _period(asked: _Asked) -> Refusal | None:
-    return None if asked.by_owner else _period_of(asked, asked.principal.party)
+    return None if asked.by_owner else _within(asked, asked.terms)
 
 
-def _period_of(asked: _Asked, party: str) -> Refusal | None:
-    terms = asked.dataset.recipient(party) if asked.dataset is not None else None
+def _within(asked: _Asked, terms: Recipient | None) -> Refusal | None:
     if terms is None or terms.until is None:
         return None
     until = int(terms.until.timestamp() * 1000)
@@ -228,10 +234,9 @@ def _rate(asked: _Asked) -> Refusal | None:
 
 
 def _meter(asked: _Asked) -> Meter | None:
-    terms = asked.dataset.recipient(asked.principal.party) if asked.dataset is not None else None
-    if terms is None or terms.rate is None or asked.by_owner:
+    if asked.terms is None or asked.terms.rate is None or asked.by_owner:
         return None
-    return Meter(asked.provider, asked.id, terms.rate)
+    return Meter(asked.provider, asked.id, asked.terms.rate)
 
 
 def _pusher(asked: _Asked) -> Refusal | None:
@@ -246,7 +251,7 @@ def _received_here(asked: _Asked) -> Refusal | None:
 
 
 def _period_here(asked: _Asked) -> Refusal | None:
-    return _period_of(asked, asked.home)
+    return _within(asked, asked.dataset.recipient(asked.home) if asked.dataset is not None else None)
 
 
 def _receives(asked: _Asked) -> Refusal | None:
