@@ -17,7 +17,7 @@ from gateway.sync.receive import take_receipt
 from partners.client import ZSTD
 from partners.delivery import is_owed_receipt, mark_sent, report_of
 from partners.directory import Party, find_party
-from partners.grants import PushBatch, ReadReceipt, SendReceipt
+from partners.grants import SCOPES, PushBatch, ReadReceipt, SendReceipt
 from schemas.batch import MEDIA_TYPE
 from schemas.errors import RecordError
 from schemas.times import now_millis
@@ -62,6 +62,7 @@ def push_batch(
 @router.post("/v1/receipts", summary="Hand over a receipt for a batch that was pulled", status_code=201)
 def send_receipt(gateway: WritableHome, caller: Caller, body: Body, response: Response) -> dict[str, Any]:
     """201 when it is new, 200 when it was here before."""
+    caller.require(*SCOPES[SendReceipt])  # before the signature is looked at; who it is for is known only then
     party = _known_party(gateway, caller.party)
     try:
         token = body.decode("ascii").strip()
