@@ -113,6 +113,10 @@ class Plans:
         """The parties of a plan that have not left it: those that witness, and that a quorum is counted of."""
         return tuple(party for party in plan.parties if party not in self.withdrawn.get(plan.id, ()))
 
+    def governed(self) -> tuple[Plan, ...]:
+        """The plans in force, and of others the version that is known last: those with feeds of governance."""
+        return (*self.plans, *(plan for plan, _ in self.governance))
+
     def provided_by(self, party: str) -> list[Dataset]:
         """What the party is to publish."""
         return [one for one in self._all() if one.provider == party and (party, one.id) not in self.drained]

@@ -187,7 +187,10 @@ class Dataset:
 
     def recipient(self, party: str) -> Recipient | None:
         """The party's terms where it is a recipient, its period over or not."""
-        return next((one for one in self.recipients if one.party == party), None)
+        for one in self.recipients:
+            if one.party == party:
+                return one
+        return None
 
     def received_by(self, party: str) -> bool:
         """Whether the party is among the recipients."""

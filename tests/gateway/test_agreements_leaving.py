@@ -91,7 +91,7 @@ def readable(net: Network, at: str, by: str, provider: str, dataset: str) -> boo
     with node.gateway.database.read() as session:
         plans = plans_in_force(session, net.now)
     reader = Principal(by, f"{by}-gateway", "gateway", frozenset({"feeds:read"}), "")
-    return decide(reader, ReadFeed(provider, dataset), plans, at).allow
+    return decide(reader, ReadFeed(provider, dataset), plans, at, now=net.now).allow
 
 
 def disposed(count: int = 1) -> list[Disposed]:
