@@ -20,7 +20,7 @@ from gateway.home import open_home
 from gateway.migrations import require_current
 from gateway.people.person import Person
 from gateway.people.roles import Permission
-from gateway.people.sessions import person_of
+from gateway.people.sessions import note_seen, person_of
 from gateway.service import Gateway
 from schemas.times import now_millis
 
@@ -52,21 +52,32 @@ def opened(home: Path) -> Iterator[Gateway]:
         gateway.close()
 
 
-def signed_in(gateway: Gateway, permission: Permission | None = None) -> Person:
+def signed_in(gateway: Gateway, permission: Permission | None = None, *, step_up: bool = False) -> Person:
     """The person who signed in at this terminal, where their roles allow what the command does.
+
+    With `step_up` the command needs a second factor shown just now: whoever sits at the terminal is asked for it.
 
     Raises:
         SignInError: nobody has, or no longer is.
-        AccessDeniedError: `person.not-permitted`.
+        AccessDeniedError: `person.not-permitted`, or `person.confirm-again` where nobody can be asked.
     """
-    secret = os.environ.get("TAIPU_SESSION") or _kept(session_file(gateway.settings.home))
+    secret, now = session_secret(gateway.settings.home), now_millis()
     with gateway.database.read() as session:
-        person = person_of(session, secret, now=now_millis()) if secret else None
+        person = person_of(session, secret, now=now) if secret else None
     if person is None:
         raise SignInError("nobody is signed in here: taipu sign-in NAME")
     if permission is not None:
         person.require(permission)
+    if step_up:
+        person.require_recent(now)
+    with gateway.database.write() as session:
+        note_seen(session, secret, now=now)
     return person
+
+
+def session_secret(home: Path) -> str:
+    """What stands for the session of this terminal; empty where nobody has signed in."""
+    return os.environ.get("TAIPU_SESSION") or _kept(session_file(home))
 
 
 def session_file(home: Path) -> Path:
