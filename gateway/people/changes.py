@@ -230,7 +230,7 @@ PERSON = Kind("person", "person.propose", "person.approve", _let_in, says=_says_
 ROLE_CHANGE = Kind("roles", "person.propose", "person.approve", _change_roles, says=_says_roles)
 RETURN = Kind(
     "person-return", "person.propose", "person.approve", _take_back,
-    says=lambda one: f"the account {one.content['account']}, which is disabled, may be used again {_in_words(one.content)}",
+    says=lambda one: f"the disabled account {one.content['account']} may be used again {_in_words(one.content)}",
 )  # fmt: skip
 RECOVERY = Kind(
     "recovery", "person.propose", "person.approve", _recover,

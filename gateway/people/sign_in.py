@@ -90,6 +90,17 @@ def confirm(gateway: Gateway, secret: str, code: str, *, now: int) -> str:
     return new
 
 
+def heed_address(gateway: Gateway, address: str, *, now: int) -> None:
+    """Count a try with a code from this address.
+
+    Raises:
+        SignInError: `sign-in.wait`: there were too many.
+    """
+    with gateway.database.write() as session:
+        wait = draw(session, gateway.tries.address(address), now=now)
+    _require_turn(Turn(wait))
+
+
 def _begin(
     gateway: Gateway, name: str, origin: Origin, address: str, now: int
 ) -> tuple[Turn, Row[Any] | None]:  # fmt: skip
