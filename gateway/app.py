@@ -119,20 +119,22 @@ def _answer_fault(request: Request, error: Exception) -> JSONResponse:
 
 def _log_refusal(request: Request, error: SharingError) -> None:
     """A refused request of a known caller is in the log too, in a transaction of its own."""
+    if not isinstance(error, AccessDeniedError | ScopeError | ClientInactiveError | LimitError):
+        return
+    gateway: Gateway = request.app.state.gateway
     person: Person | None = getattr(request.state, "person", None)
     caller: Principal | ClientInactiveError | None = getattr(request.state, "principal", None)
     if isinstance(error, ClientInactiveError):
         caller = error
-    known = caller is not None or person is not None
-    if not known or not isinstance(error, AccessDeniedError | ScopeError | ClientInactiveError | LimitError):
+    if person is not None:  # an address may hold somebody's name: the route's pattern does not
+        who, path = {"actor": actor_of(gateway.home, person.account)}, request.scope["route"].path
+    elif caller is not None:
+        who, path = {"actor": caller.client_id, "peer": caller.party}, request.url.path[:500]
+    else:
         return
-    gateway: Gateway = request.app.state.gateway
-    actor = actor_of(gateway.home, person.account) if person else caller.client_id if caller else None
-    detail = {"code": error.code, "method": request.method, "path": request.url.path[:500]}
-    entry = make_entry(
-        REFUSAL, at=utc_text(now_millis()), party=gateway.party, actor=actor, peer=caller.party if caller else None,
-        detail=detail,
-    )  # fmt: skip
+    detail = {"code": error.code, "method": request.method, "path": path}
+    at, actor, peer = utc_text(now_millis()), who["actor"], who.get("peer")
+    entry = make_entry(REFUSAL, at=at, party=gateway.party, actor=actor, peer=peer, detail=detail)
     with gateway.database.write() as session:
         append(session, entry)
     gateway.signals.logged.send()
