@@ -63,7 +63,10 @@ def create_partner_app(gateway: Gateway) -> FastAPI:
 
 def create_console_app(gateway: Gateway, partner: FastAPI) -> FastAPI:
     """The application of the console listener: people of this party, health, metrics, the partner API's description."""
-    app = FastAPI(title="Taipu console", version="1", openapi_url=None, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="Taipu console", version="1", openapi_url=None, docs_url=None, redoc_url=None,
+        dependencies=[Depends(refuse_nul)],
+    )  # fmt: skip
     app.state.gateway = gateway
     app.state.partner = partner
     for module in (pages, status, sign_in, people, approvals):

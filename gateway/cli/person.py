@@ -43,7 +43,7 @@ def setup(
     shown: ShownOption = "",
     home: HomeOption = Path(),
 ) -> None:
-    """Found: the first security administrator and the first approver, each with the code that `taipu init` printed."""
+    """Found the gateway with a code that `taipu init` printed."""
     with opened(home) as gateway:
         code = code or ask_hidden("Your setup code")
         who = newcomer(
@@ -117,7 +117,10 @@ def let_return(account: Account, reason: ReasonOption = "", home: HomeOption = P
 
 @app.command("recover")
 def recover(account: Account, reason: ReasonOption = "", home: HomeOption = Path()) -> None:
-    """Propose that somebody sets password and second factor anew; what there is is void once it is approved."""
+    """Propose that somebody sets password and second factor anew.
+
+    Those there are do no longer once it is approved.
+    """
     with opened(home) as gateway:
         by = signed_in(gateway, "person.propose")
         say_proposed(changes.propose_recovery(gateway, account, by=by, reason=reason, now=now_millis()))

@@ -58,7 +58,10 @@ def approve(
     ] = "",
     home: HomeOption = Path(),
 ) -> None:
-    """Have exactly that done which was shown; without --digest it is shown now, and asked about."""
+    """Have exactly that done which was shown.
+
+    Without --digest it is shown now, and asked about.
+    """
     with opened(home) as gateway:
         proposal = _find(gateway, identifier)
         person = signed_in(gateway, KINDS[proposal.kind].approve, step_up=True)

@@ -47,7 +47,7 @@ def sign_in(
         bool, typer.Option("--print", help="Print the session for TAIPU_SESSION, and keep it nowhere.")
     ] = False,
 ) -> None:
-    """Sign in at this terminal with password and second factor; for a working day at most."""
+    """Sign in at this terminal with password and second factor."""
     with opened(home) as gateway:
         password = given_password(password_file) if password_file else ask_hidden("Password")
         code = code or ask_hidden("The code that your authenticator shows")
@@ -91,7 +91,7 @@ def whoami(home: HomeOption = Path(), *, as_json: JsonOption = False) -> None:
 
 
 def confirm(code: CodeOption = "", home: HomeOption = Path()) -> None:
-    """Show the second factor again: approvals and what guards keys ask for one of the last five minutes."""
+    """Show the second factor again, as approvals and keys ask for it."""
     with opened(home) as gateway:
         secret = session_secret(gateway.settings.home)
         if not secret:

@@ -64,8 +64,8 @@ def newcomer(name: str, full_name: str, person: str) -> Newcomer:
 
 
 def account_name(name: str) -> str:
-    """What somebody typed as an account's name, in its one spelling."""
-    return unicodedata.normalize("NFKC", name[:200]).strip().lower()
+    """What somebody typed as an account's name, in its one spelling, and nothing that a database cannot look for."""
+    return unicodedata.normalize("NFKC", name[:200]).replace("\0", "").strip().lower()
 
 
 def add_account(session: WriteSession, name: str, full_name: str, person: str, *, now: int) -> None:

@@ -115,11 +115,13 @@ def forget_old(session: WriteSession, *, now: int) -> None:
 
 
 def _locked(session: WriteSession, slot: str) -> Row[Any]:
-    """The row of `slot`, made where there is none, locked until the end of the transaction."""
-    columns = "(subject, failures, turned_away, until) VALUES (:slot, 0, 0, 0)"
-    session.execute(text(f"INSERT INTO sign_in_try {columns} ON CONFLICT DO NOTHING"), {"slot": slot})
-    query = select(_table).where(_table.c.subject == slot)
-    return session.execute(query.with_for_update() if session.dialect.name == "postgresql" else query).one()
+    """The row of `slot`, made where there is none, locked until the end of the transaction: in one statement, since
+    another's success may delete it at any moment."""
+    made = (
+        "INSERT INTO sign_in_try (subject, failures, turned_away, until) VALUES (:slot, 0, 0, 0) "
+        "ON CONFLICT (subject) DO UPDATE SET failures = sign_in_try.failures RETURNING failures, turned_away, until"
+    )
+    return session.execute(text(made), {"slot": slot}).one()
 
 
 def _set(session: WriteSession, slot: str, **values: int) -> None:
