@@ -71,7 +71,8 @@ def test_password_and_code_open_a_session_and_it_is_in_the_log_without_a_name(no
     assert entry["detail"] == {"outcome": "signed-in", "origin": "console", "failures": 0, "turned_away": 0}
     assert entry["actor"].startswith("person:")
     assert "wei" not in str(entry)
-    assert opened.secret not in str(node.gateway.database.engine.connect().execute(select(tables.session)).all())
+    with node.gateway.database.read() as session:
+        assert opened.secret not in str(session.execute(select(tables.session)).all())
 
 
 WRONG: dict[str, dict[str, str]] = {
