@@ -162,10 +162,15 @@ def test_whoever_sits_at_the_terminal_is_asked_for_a_fresh_second_factor(founder
     refused(taipu(*approve), "person.confirm-again")
     monkeypatch.setattr("gateway.cli.at_home.somebody_is_there", lambda: True)
     asked = []
-    monkeypatch.setattr("gateway.cli.at_home.ask_hidden", lambda question: asked.append(question) or li.code())
-    monkeypatch.setattr("gateway.people.person.RECENT", 1)
+
+    def answer(question):
+        asked.append(question)
+        monkeypatch.setattr("gateway.people.person.RECENT", 300_000)
+        return li.code()
+
+    monkeypatch.setattr("gateway.cli.at_home.ask_hidden", answer)
     before = session_file(an.home).read_text()
-    taipu(*approve)
+    assert taipu(*approve).exit_code == 0
     assert asked == ["The code that your authenticator shows"]
     assert session_file(an.home).read_text() != before
 
