@@ -23,9 +23,9 @@ from audit.form import REFUSAL
 from audit.log import append
 from gateway.api import exchange, feeds, identity, log, observations, plan, quality, records, schemas, submissions
 from gateway.api.access import refuse_nul
-from gateway.console import approvals, pages, people, sign_in, status
+from gateway.console import access_view, approvals, pages, people, sign_in, status
 from gateway.console.headers import ConsoleHeaders
-from gateway.errors import AccessDeniedError, RequestError, problem, status_of
+from gateway.errors import AccessDeniedError, RateExceededError, RequestError, problem, status_of
 from gateway.people.person import Person, actor_of
 from gateway.service import Gateway
 from partners.errors import AuthenticationError, ClientInactiveError, ScopeError
@@ -69,7 +69,7 @@ def create_console_app(gateway: Gateway, partner: FastAPI) -> FastAPI:
     )  # fmt: skip
     app.state.gateway = gateway
     app.state.partner = partner
-    for module in (pages, status, sign_in, people, approvals):
+    for module in (pages, status, sign_in, people, approvals, access_view):
         app.include_router(module.router)
     app.add_middleware(ConsoleHeaders)
     _answer_problems(app)
@@ -90,6 +90,8 @@ def _answer_sharing_error(request: Request, error: Exception) -> JSONResponse:
     headers = {"Cache-Control": "no-store"}
     if isinstance(error, AuthenticationError | ScopeError):
         headers["WWW-Authenticate"] = error.challenge
+    if isinstance(error, RateExceededError):
+        headers["Retry-After"] = str(error.retry_after)
     if error.code == "limit.replay-memory-full":
         headers["Retry-After"] = "60"
     if error.code == "sign-in.wait":
@@ -136,6 +138,8 @@ def _log_refusal(request: Request, error: SharingError) -> None:
     else:
         return
     detail = {"code": error.code, "method": request.method, "path": path}
+    if "rule" in error.extra:
+        detail["rule"] = str(error.extra["rule"])
     at, actor, peer = utc_text(now_millis()), who["actor"], who.get("peer")
     entry = make_entry(REFUSAL, at=at, party=gateway.party, actor=actor, peer=peer, detail=detail)
     with gateway.database.write() as session:

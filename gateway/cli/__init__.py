@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from gateway.cli import (
+    access,
     audit,
     batch,
     check,
@@ -81,6 +82,7 @@ for name, group in {
     "plan": plan.app,
     "partner": partner.app,
     "client": client.app,
+    "access": access.app,
     "device": device.app,
     "profile": profile.app,
     "table": table.app,
