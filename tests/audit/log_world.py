@@ -53,6 +53,10 @@ class BreakableHeads(HeadStore):
         with self._fault.at("pin"):
             super().pin_log(origin, size, root)
 
+    def end_log(self, origin: str, size: int, root: bytes) -> None:
+        with self._fault.at("end"):
+            super().end_log(origin, size, root)
+
 
 class BreakableSigner(NoteSigner):
     """Remembers everything it signed, as the world outside would."""
