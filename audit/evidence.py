@@ -7,8 +7,9 @@
     batches/<provider>/<dataset>/<seq>.ndjson     batch files as their providers signed them, as many as are disclosed
     receipts/<hash>.jws    receipts, likewise
 
-`log` is of the shard in force. If that is not the first, `"shard": N` says which it is; `"retired": [{"vkey": …,
-"size": …}]` lists keys that sign no more, those of earlier shards too, each with the largest size it vouches for.
+`log` is of the shard in force. If that is not the first, `"shard": N` says which it is; `"vkeys": [VKEY]`
+has further keys in use, while they change; `"retired": [{"vkey": …, "size": …}]` lists keys that sign no more, those of
+earlier shards too, each with the largest size it vouches for.
 
 Finds and reads; what is in it is believed nowhere here. Files with other names are left alone.
 """
@@ -99,8 +100,8 @@ def open_evidence(root: Path) -> Evidence:
         raise EvidenceError("there is no party.json")
     try:
         party, log, keys = _members(json.loads(data, object_pairs_hook=jws.members_once), "party", "log", "keys")
-        origin, vkey, number, retired = _members(log, "origin", "vkey", shard=1, retired=[])
-        log_keys = _log_keys(origin, vkey, retired)
+        origin, vkey, number, further, retired = _members(log, "origin", "vkey", shard=1, vkeys=[], retired=[])
+        log_keys = _log_keys(origin, [vkey, *further], retired)
         shards = tuple(_shards(root, origin, number))
         if _PARTY.fullmatch(party) is None:
             raise ValueError("no such party")
@@ -125,12 +126,12 @@ def read_file(path: Path) -> bytes | None:
         raise EvidenceError(f"{path.name} cannot be read: {error.strerror}") from error
 
 
-def _log_keys(origin: str, vkey: str, retired: Any) -> LogKeys:
+def _log_keys(origin: str, vkeys: list[str], retired: Any) -> LogKeys:
     old = [_members(one, "vkey", "size") for one in retired]
     if any(type(size) is not int for _, size in old):
         raise ValueError("a retired key vouches for a number of entries")
-    keys = LogKeys.parse([vkey], [(text, size) for text, size in old])
-    if keys.keys[0].verifier.name != origin:
+    keys = LogKeys.parse(vkeys, [(text, size) for text, size in old])
+    if any(key.verifier.name != origin for key in keys.keys[: len(vkeys)]):
         raise ValueError("a log key under another name than the log's")
     return keys
 

@@ -17,6 +17,7 @@ from audit.keys import LogKey
 from audit.merkle import HASH_SIZE
 from audit.replay import Replay
 from audit.report import Finding, Outcome
+from schemas import jws
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,8 @@ def check_keys(links: Sequence[Link]) -> Iterator[Finding]:
         if len(link.keys) < 2 or link.log is None or not link.log.entries_proved:
             continue
         details = [entry.get("detail", {}) for _, entry in link.log.marks if entry["t"] == KEY_CHANGED]
-        named = {detail["vkey"] for detail in details if isinstance(detail.get("vkey"), str)}
-        silent = [key for key in link.keys if key.verifier.vkey not in named]
+        named = [str(detail.get(by)) for detail in details if detail.get("use") == "log" for by in ("vkey", "kid")]
+        silent = [key for key in link.keys if not {key.verifier.vkey, jws.thumbprint(key.verifier.public)} & {*named}]
         if len(silent) > 1:
             names = " and ".join(key.verifier.key_id.hex() for key in silent)
             yield _unproved(f"the log does not say that one of the keys {names} took over from another")
