@@ -14,13 +14,13 @@ from audit import log as exchange_log
 from audit.keys import MAX_SHARDS
 from audit.log import Head, Place
 from audit.tiles import ENTRIES, WIDTH, parse_path
-from gateway.api.access import Caller, Home, allow
+from gateway.api.access import PRIVATE, Caller, Home, allow
 from gateway.api.submissions import own_submission
 from gateway.db import ReadSession
 from gateway.errors import NotFoundError
 from gateway.service import Gateway
 from partners.delivery import receipt_token
-from partners.grants import ReadLog
+from partners.grants import ReadLog, ReadReceipt, ReadTiles
 from partners.principal import Principal
 from schemas import jws
 from schemas.times import now_millis
@@ -58,9 +58,11 @@ def read_shard_tile(gateway: Home, caller: Caller, shard: Shard, path: str) -> R
 
 
 @router.get("/v1/receipts/{digest}/proof", summary="Proof that the entry a receipt promised is in the log")
-def read_proof(gateway: Home, caller: Caller, digest: str) -> dict[str, Any]:
+def read_proof(gateway: Home, caller: Caller, digest: str, response: Response) -> dict[str, Any]:
     """The promised entry, its index and inclusion proof, and the checkpoint they verify under."""
+    response.headers.update(PRIVATE)
     with gateway.database.read() as session:
+        allow(session, gateway, caller, ReadReceipt(), now=now_millis())
         token = receipt_token(session, digest, party=caller.party, home=gateway.party)
         if token is None:
             raise NotFoundError("there is no such receipt of yours", code="receipt.not-found")
@@ -71,9 +73,10 @@ def read_proof(gateway: Home, caller: Caller, digest: str) -> dict[str, Any]:
     "/v1/submissions/{submission_id}/proof",
     summary="Proof that the entry a submission's receipt promised is in the log",
 )
-def read_submission_proof(gateway: Home, caller: Caller, submission_id: str) -> dict[str, Any]:
+def read_submission_proof(gateway: Home, caller: Caller, submission_id: str, response: Response) -> dict[str, Any]:
     """As for a partner's receipt, for the client that handed the records in."""
     row = own_submission(gateway, caller, submission_id)
+    response.headers.update(PRIVATE)
     with gateway.database.read() as session:
         return _prove(session, json.loads(row.outcome)["receipt"])
 
@@ -89,8 +92,8 @@ def _checkpoint(gateway: Gateway, shard: int | None) -> Response:
 def _tile(gateway: Gateway, caller: Principal, path: str, shard: int | None) -> Response:
     tile = parse_path(f"tile/{path}")
     with gateway.database.read() as session:
+        allow(session, gateway, caller, ReadLog() if tile.level == ENTRIES else ReadTiles(), now=now_millis())
         if tile.level == ENTRIES:
-            allow(session, gateway, caller, ReadLog(), now=now_millis())
             content = exchange_log.read_bundle(session, tile.index, tile.width, shard)
         else:
             content = exchange_log.read_tile(session, tile.level, tile.index, tile.width, shard)
