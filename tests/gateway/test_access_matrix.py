@@ -196,7 +196,7 @@ def filled(world: World, path: str, sort: str) -> str:
     own = {"{provider}/{dataset}/{seq}": f"{party}/{'wj-sites' if party == WUJIANG else f'of-{party}'}/1"}
     values = {
         **(own if path.startswith("/v1/inbox") else {}), "{submission_id}": world.submission, "{digest}": "A" * 43,
-        "{path:path}": "0/000.p/1", "{provider}": WUJIANG, "{seq}": "1",
+        "{path:path}": "0/000.p/1", "{shard}": "1", "{provider}": WUJIANG, "{seq}": "1",
     }  # fmt: skip
     for name, value in values.items():
         path = path.replace(name, value)
