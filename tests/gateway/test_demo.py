@@ -38,7 +38,7 @@ from partners.plans import plans_in_force
 from schemas.hj212 import Frame, parse_message, split_packets, to_observations
 from schemas.plan import check_plan, parse_plan
 from schemas.records import Observation, check_record
-from schemas.times import to_millis
+from schemas.times import now_millis, to_millis
 from tests.world import Node, make_node
 
 NOW = to_millis("2026-11-23T10:25:30+08:00")
