@@ -260,5 +260,18 @@ def wake(gateway: Gateway) -> None:
     gateway.signals.logged.send()
 
 
-SIGNATURE = Kind("plan-signature", "plan.propose", "plan.sign", _sign, lambda gateway, _: wake(gateway))
-ADOPTION = Kind("plan-adoption", "plan.propose", "plan.sign", _adopt, lambda gateway, _: wake(gateway))
+def _says_signature(proposal: Proposal) -> str:
+    entries = ", ".join(proposal.content["entries"]) or "none"
+    return f"sign {proposal.subject} {proposal.content['digest']} for this party, with its entries: {entries}"
+
+
+def _says_adoption(proposal: Proposal) -> str:
+    return f"record that {proposal.subject} {proposal.content['digest']} was agreed outside the program: it is in force"
+
+
+def _settle(gateway: Gateway, _proposal: Proposal) -> None:
+    wake(gateway)
+
+
+SIGNATURE = Kind("plan-signature", "plan.propose", "plan.sign", _sign, _settle, _says_signature)
+ADOPTION = Kind("plan-adoption", "plan.propose", "plan.sign", _adopt, _settle, _says_adoption)

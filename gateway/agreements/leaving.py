@@ -262,4 +262,8 @@ def _parties(plans: Plans, plan: str) -> tuple[str, ...]:
     return next((one.parties for one in plans.plans if one.id == plan), ())
 
 
-WITHDRAWAL = Kind("plan-withdrawal", "plan.propose", "plan.sign", _leave, lambda gateway, _: wake(gateway))
+def _says(proposal: Proposal) -> str:
+    return f"leave {proposal.subject} from {proposal.content['effective']} on: {proposal.content['text']}"
+
+
+WITHDRAWAL = Kind("plan-withdrawal", "plan.propose", "plan.sign", _leave, lambda gateway, _: wake(gateway), _says)

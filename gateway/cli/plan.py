@@ -16,8 +16,8 @@ from gateway.agreements.leaving import propose_withdrawal
 from gateway.agreements.standing import Standing, standings
 from gateway.cli.at_home import HomeOption, JsonOption, opened, signed_in
 from gateway.cli.exits import ExitCode
+from gateway.cli.proposal import say_proposed
 from gateway.cli.terminal import InputError, finish, read_input, say, say_json, say_table, tell
-from gateway.proposals import Proposal
 from schemas.errors import PlanError, RecordError
 from schemas.plan import Plan, check_plan, explain, parse_plan
 from schemas.plan.changes import changes, short_of_notice
@@ -138,7 +138,7 @@ def adopt(file: PlanFile, reason: Reason = "", home: HomeOption = Path()) -> Non
     with opened(home) as gateway:
         by = signed_in(gateway, "plan.propose")
         proposal = propose_adoption(gateway, document, by=by, reason=reason, now=now_millis())
-    _say_proposed(proposal)
+    say_proposed(proposal)
 
 
 @app.command("sign")
@@ -151,7 +151,7 @@ def sign(reference: Reference, reason: Reason = "", home: HomeOption = Path()) -
     with opened(home) as gateway:
         by = signed_in(gateway, "plan.propose")
         proposal = propose_signature(gateway, plan, version, by=by, reason=reason, now=now_millis())
-    _say_proposed(proposal)
+    say_proposed(proposal)
 
 
 @app.command("withdraw")
@@ -170,7 +170,7 @@ def withdraw(
         proposal = propose_withdrawal(
             gateway, plan, effective=_instant(effective), by=by, reason=reason, now=now_millis()
         )  # fmt: skip
-    _say_proposed(proposal)
+    say_proposed(proposal)
 
 
 @app.command("dispose")
@@ -274,12 +274,6 @@ def _one(found: list[Standing], version: int, reference: str) -> Standing:
         if one.known.plan.version == version:
             return one
     raise InputError(f"no version {reference} is known here", code="plan.unknown")
-
-
-def _say_proposed(proposal: Proposal) -> None:
-    say(f"{proposal.id} is proposed: {proposal.kind} {proposal.subject}")
-    say(f"    digest {proposal.digest}")
-    tell(f"Somebody else approves it: taipu proposal approve {proposal.id}")
 
 
 def _named(reference: str) -> tuple[str, int]:
