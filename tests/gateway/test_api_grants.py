@@ -190,10 +190,23 @@ def test_only_the_parties_to_a_case_see_it_and_others_nothing_not_even_how_many(
     assert "wj-1" not in batches["wj-cases-qp"]
 
 
-def seen_as(reader: Caller, **marks: Any) -> None:
+def seen_as(reader: Caller, party: str = JIASHAN, **marks: Any) -> None:
     """From now on the gateway sees the caller's client so: what other modules keep of it is only seen to here."""
-    seen = Principal(JIASHAN, reader.client_id, "gateway", frozenset(reader.scopes), "", **marks)
+    seen = Principal(party, reader.client_id, "gateway", frozenset(reader.scopes), "", **marks)
     see_as(reader.http, seen)
+
+
+def test_a_token_for_some_datasets_shows_no_other_record_not_even_of_its_own_party(node: Node, jiashan: Caller) -> None:
+    hand_in(node, case_line("wj-1", JIASHAN), case_line("wj-2", QINGPU))
+    seen_as(jiashan, WUJIANG, datasets=frozenset({"wj-antimony", "wj-cases-js"}))
+    factors = {one["factor"] for one in jiashan.get("/v1/observations").json()["observations"]}
+    assert factors == {"w20004"}
+    assert titles(jiashan) == {"title of wj-1"}
+    assert code_of(jiashan.get("/v1/sites"), 403) == "access.client-restricted"
+    seen_as(jiashan, WUJIANG)
+    factors = {one["factor"] for one in jiashan.get("/v1/observations").json()["observations"]}
+    assert factors == {"w20004", "w21003"}
+    assert titles(jiashan) == {"title of wj-1", "title of wj-2"}
 
 
 def test_revoked_partner_keeps_going_on_keep_alive(node: Node, jiashan: Caller) -> None:
