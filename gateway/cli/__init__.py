@@ -24,10 +24,13 @@ from gateway.cli import (
     hj212,
     limits,
     partner,
+    person,
     plan,
     profile,
+    proposal,
     send,
     setup,
+    sign_in,
     sync,
     table,
 )
@@ -69,7 +72,13 @@ app.command()(setup.serve)
 app.command()(send.send)
 app.command()(check.check)
 app.command()(doctor.doctor)
+app.command()(sign_in.sign_in)
+app.command()(sign_in.sign_out)
+app.command()(sign_in.whoami)
+app.command()(sign_in.confirm)
 for name, group in {
+    "person": person.app,
+    "proposal": proposal.app,
     "plan": plan.app,
     "partner": partner.app,
     "client": client.app,
