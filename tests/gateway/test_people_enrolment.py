@@ -185,8 +185,8 @@ def test_a_code_without_its_factor_shown_first_enrols_nobody(node: Node) -> None
 @pytest.mark.parametrize(
     ("name", "full_name", "staff"),
     [
-        ("", "Wei", "42"), ("w", "Wei", "42"), ("Wei Dong", "Wei", "42"), ("王卫", "Wei", "42"), ("x" * 33, "Wei", "42"),
-        ("wei\0", "Wei\0", "42"), ("wei", "", "42"), ("wei", "a\x07b", "42"), ("wei", "x" * 65, "42"), ("wei", "Wei", ""),
+        ("", "Wei", "42"), ("w", "Wei", "42"), ("Wei Dong", "Wei", "42"), ("王卫", "Wei", "42"), ("x" * 33, "Wei", "4"),
+        ("wei\0", "Wei\0", "42"), ("wei", "", "42"), ("wei", "a\x07b", "42"), ("wei", "x" * 65, "4"), ("wei", "W", ""),
         ("wei", "Wei", "x" * 201), ("wei", "Wei", "4'2"), ("wei", "Wei", " - "),
     ],
 )  # fmt: skip
