@@ -33,7 +33,7 @@ from gateway.people.accounts import (
     set_roles,
     set_state,
 )
-from gateway.people.enrolment import FOUNDERS, draw_code, log_change
+from gateway.people.enrolment import FOUNDERS, draw_code, log_change, void_codes
 from gateway.people.person import Person, actor_of
 from gateway.people.roles import CONFLICTS, NAMES, ROLES, Role
 from gateway.people.sessions import end_sessions
@@ -150,6 +150,7 @@ def disable(gateway: Gateway, name: str, *, by: Person, now: int) -> Account:
         _require_others_left(session, account.name, (), now)
         set_state(session, account.name, "disabled")
         end_sessions(session, account.name)
+        void_codes(session, account.name)
         proposals.reject_all_of(gateway, session, account.name, by=by, now=now)
         log_change(gateway, session, "disabled", account.name, by=by, now=now)
         left = known_account(session, account.name, now=now)

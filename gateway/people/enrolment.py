@@ -71,8 +71,13 @@ def draw_setup_code(gateway: Gateway, role: Founder, *, now: int) -> str:
 
 def draw_code(session: WriteSession, account: str, *, now: int) -> str:
     """A code for the owner of `account`, in place of any drawn before."""
-    session.execute(delete(_table).where(_table.c.account == account))
+    void_codes(session, account)
     return _draw(session, now, account=account)
+
+
+def void_codes(session: WriteSession, account: str) -> None:
+    """No code that was drawn for the owner of `account` is good any more."""
+    session.execute(delete(_table).where(_table.c.account == account))
 
 
 def show_factor(gateway: Gateway, code: str, *, account: str = "", now: int) -> SecondFactor:

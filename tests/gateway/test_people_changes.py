@@ -20,7 +20,7 @@ from gateway.approvals import KINDS
 from gateway.errors import AccessDeniedError, PersonError
 from gateway.people import changes, tables
 from gateway.people.accounts import Account, add_account, find_account, grant_role, known_account, newcomer
-from gateway.people.enrolment import enrol, show_factor
+from gateway.people.enrolment import draw_code, enrol, show_factor
 from gateway.people.person import Person
 from gateway.people.roles import CONFLICTS, ROLES, Role
 from gateway.people.sessions import person_of
@@ -201,8 +201,11 @@ def test_disabling_takes_one_person_at_once_and_ends_all_sessions(node: Node) ->
     let_in(node, "zhao", "operator")
     zhao = owner(node, "zhao")
     secrets = [session_of(node, person(node, "zhao"), origin) for origin in ("console", "terminal")]  # type: ignore[arg-type]
+    with node.gateway.database.write() as session:
+        drawn = draw_code(session, "zhao", now=now_millis())
     left = changes.disable(node.gateway, "zhao", by=an(node), now=now_millis())
     assert not left.active
+    assert code_of(show_factor, node.gateway, drawn, now=now_millis()) == "enrolment.refused"
     with node.gateway.database.read() as session:
         assert [person_of(session, secret, now=now_millis()) for secret in secrets] == [None, None]
     now = now_millis()
@@ -366,7 +369,7 @@ def held(node: Node, name: str) -> set[str]:
         return set(session.scalars(select(tables.role_grant.c.role).where(tables.role_grant.c.account == name)))
 
 
-@pytest.mark.parametrize(("first", "second"), permutations(ROLES, 2))
+@pytest.mark.parametrize(("first", "second"), list(permutations(ROLES, 2)))
 def test_the_database_refuses_roles_that_nobody_may_hold_together_and_no_others(
     node: Node, first: Role, second: Role
 ) -> None:
