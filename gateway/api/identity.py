@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 
 from gateway.api.access import Home
 from gateway.party_document import own_document
-from partners.oauth.keys import load_signing_key, public_jwks
+from partners.oauth.keys import public_jwks
 from partners.oauth.metadata import JWKS_PATH, METADATA_PATH, TOKEN_PATH, authorization_server_metadata
 from partners.oauth.server import MAX_BODY
 from schemas.errors import LimitError
@@ -33,7 +33,7 @@ def read_metadata(gateway: Home) -> JSONResponse:
 @router.get(JWKS_PATH, summary="The keys our tokens are signed with (RFC 7517)")
 def read_keys(gateway: Home) -> JSONResponse:
     """A JWK set of public keys."""
-    return JSONResponse(public_jwks([load_signing_key(gateway.keys.oauth.private)]))
+    return JSONResponse(public_jwks(gateway.keys.oauth_publics(now_millis())))
 
 
 async def _form(request: Request) -> bytes:
