@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from gateway import proposals
+from gateway.key_revocation import REVOCATION
 from gateway.people.person import Person
 from gateway.proposals import Kind, Proposal
 from gateway.service import Gateway
 
-_ALL: tuple[Kind, ...] = ()
+_ALL: tuple[Kind, ...] = (REVOCATION,)
 KINDS: Mapping[str, Kind] = MappingProxyType({kind.name: kind for kind in _ALL})
 
 

@@ -21,6 +21,7 @@ from __future__ import annotations
 from audit.errors import EntryError, HeadConflictError, LogError, ProofError, ReceiptError, TileError
 from partners.document import PartyDocumentError, PartyError
 from partners.errors import AuthenticationError, ClientInactiveError, PartnerError, RegistrationError, ScopeError
+from partners.keys import KeysError
 from schemas.calendar import CalendarError
 from schemas.errors import (
     BatchError,
@@ -133,6 +134,7 @@ STATUS: dict[type[SharingError], int] = {
     PartyError: 400,
     PartyDocumentError: 400,
     PartnerError: 502,
+    KeysError: 503,
     ReadOnlyError: 503,
     LogError: 503,
     HeadConflictError: 503,

@@ -84,7 +84,7 @@ class KeyRing:
         """Keys that were rotated out and still count for a while."""
         return [
             key
-            for key in self.keys(use)
+            for key in self.held(use)
             if key.phase(now) == "retired" and key.settled is None and key.reason == "rotated"
         ]
 
@@ -93,10 +93,9 @@ class KeyRing:
 
         The next one is among them, and an old one until its last token has ended; a stolen one is not.
         """
-        held = self.keys("oauth")
         alive = [
             key
-            for key in held
+            for key in self.held("oauth")
             if (key.phase(now) != "retired" and key.settled is None)
             or (key.reason in ("rotated", "lost") and key.ends is not None and now < key.ends + TOKENS_END)
         ]
@@ -106,7 +105,7 @@ class KeyRing:
         """As `oauth_keys`, to verify with."""
         return [ECKey.import_key(json.loads(key.public)) for key in self.oauth_keys(now)]
 
-    def keys(self, use: Use | None = None) -> list[OwnKey]:
+    def held(self, use: Use | None = None) -> list[OwnKey]:
         """Every key of one use or of all, oldest first; also those without a row."""
         rows = self._known()
         rowed = {key.use for key in rows}
@@ -119,14 +118,14 @@ class KeyRing:
         Raises:
             KeysError: `keys.stopped`: somebody stopped the last one.
         """
-        found = next((key for key in self.keys(use) if key.phase(now) == "in use"), None)
+        found = next((key for key in self.held(use) if key.phase(now) == "in use"), None)
         if found is None:
             raise KeysError(f"no {use} key is in use: the last one was stopped", code="keys.stopped")
         return found
 
     def next(self, use: Use, now: int) -> OwnKey | None:
         """The key that comes next, if there is one."""
-        return next((key for key in self.keys(use) if key.phase(now) == "next" and key.settled is None), None)
+        return next((key for key in self.held(use) if key.phase(now) == "next" and key.settled is None), None)
 
     def private_of(self, key: OwnKey) -> jws.SigningKey | OauthKey:
         """The private half of a key.

@@ -29,7 +29,7 @@ from gateway.keyring import public_of
 from gateway.people.person import Person, actor_of
 from gateway.service import Gateway
 from gateway.store import own_keys
-from gateway.store.own_keys import OwnKey
+from gateway.store.own_keys import OwnKey, Use
 from partners.document import (
     MAX_DOCUMENT,
     Jwk,
@@ -66,11 +66,8 @@ def sign_document(home: Home, *, now: int, serial: int = 1) -> str:
     keys = home.keys
     if keys.identity is None:
         raise KeysError("the identity key is kept elsewhere; sign the party document there", code="keys.missing")
-    first = [
-        OwnKey(key.kid, use, public_of(key), made=0, begins=0)
-        for use, key in vars(keys).items()
-        if use in ("manifest", "log", "witness", "oauth")
-    ]
+    uses: tuple[Use, ...] = ("manifest", "log", "witness", "oauth")
+    first = [OwnKey(getattr(keys, use).kid, use, public_of(getattr(keys, use)), made=0, begins=0) for use in uses]
     token = make_document(keys.identity, _document(home, Jwk.of(keys.identity.public), first, serial, now))
     (home.settings.home / DOCUMENT_FILE).write_text(token, encoding="ascii")
     return token
@@ -99,7 +96,7 @@ def draft_document(gateway: Gateway, *, now: int) -> PartyDocument:
     present = open_document(published_document(gateway))
     identity = gateway.keys.identity
     public = present.identity if identity is None else Jwk.of(identity.public)
-    return _document(gateway.home, public, gateway.keys.keys(), present.serial + 1, now)
+    return _document(gateway.home, public, gateway.keys.held(), present.serial + 1, now)
 
 
 def is_stale(gateway: Gateway, *, now: int) -> bool:

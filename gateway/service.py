@@ -67,6 +67,7 @@ class Gateway:
         self.assertions: Replay = DatabaseReplay(self.database.write, assertion_seen)
         self._signer: ECKey | None = None  # the oauth key in use, as the token endpoint takes it
         self._tokens: tuple[tuple[str, ...], AccessTokens] = ((), AccessTokens(settings.url, ()))
+        self.asked: set[str] = set()  # partners whose party document is to be asked for at once
         self.heads_watch = HeadsWatch(self.heads)
         first = NoteSigner(settings.log_origin, home.keys.log.private)
         self.sequencer = Sequencer(self.database.write, self.heads, first, settings.log_origin)
@@ -108,6 +109,11 @@ class Gateway:
             self.signals.to_judge.send()
         if tally.sites:
             self.signals.arrived.send()
+
+    def ask_document(self, party: str) -> None:
+        """A partner used a key that its document does not name: perhaps there is a newer one."""
+        self.asked.add(party)
+        self.signals.documents.send()
 
     def load_client(self, client_id: str) -> Client | None:
         """The client's record as it stands now."""

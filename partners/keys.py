@@ -135,6 +135,11 @@ def load_keys(directory: Path, *, passphrase: bytes | None = None) -> OwnKeys:
     return keys
 
 
+def load_identity(path: Path, *, passphrase: bytes | None = None) -> SigningKey:
+    """The identity key in a file of its own, wherever it is kept. Raises as `load_keys` does."""
+    return _signing_key(path, passphrase)
+
+
 def make_key(directory: Path, use: Rotating, *, passphrase: bytes | None = None) -> SigningKey | OauthKey:
     """A new key for `use`, in a file of its own beside the present one. Raises as `write_private` does."""
     key: SigningKey | OauthKey

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
+from joserfc.jwk import ECKey
 from sqlalchemy import Connection, select
 
 from gateway.service import Gateway
@@ -17,39 +18,53 @@ from partners.oauth.keys import load_signing_key
 SCOPES = ("feeds:read", "feeds:push", "receipts:write")
 
 
+@dataclass(frozen=True)
+class _Link:
+    where: tuple[str, str]
+    client: PartnerClient
+    auth: GatewayAuth
+
+
 class Links:
-    """Keeps connections to partners open, and makes a new one when a partner's address or authority changes."""
+    """Keeps connections to partners open, and makes a new one when a partner's address or authority changes.
+
+    One that was replaced stays open until the end: another thread may be in the midst of a call.
+    """
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
-        self._lock = threading.Lock()  # guards `_clients`
-        self._clients: dict[str, tuple[tuple[str, str], PartnerClient]] = {}
+        self._lock = threading.Lock()  # guards what follows
+        self._links: dict[str, _Link] = {}
+        self._replaced: list[_Link] = []
 
     def to(self, party: Party) -> PartnerClient:
-        """The client of `party`, shared by all threads."""
+        """The client of `party`, shared by all threads. It authenticates with our oauth key of this moment."""
         where = (party.url, party.ca_pem)
+        key = load_signing_key(self._gateway.keys.oauth.private)
         with self._lock:
-            known = self._clients.get(party.code)
-            if known is not None and known[0] == where:
-                return known[1]
-            client = PartnerClient(party.url, party.ca_pem, self._auth(party))
-            self._clients[party.code] = (where, client)
-        if known is not None:
-            known[1].close()
-        return client
+            link = self._links.get(party.code)
+            if link is not None and link.where == where:
+                link.auth.use_key(key)
+                return link.client
+            if link is not None:
+                self._replaced.append(link)
+            auth = self._auth(party, key)
+            link = self._links[party.code] = _Link(where, PartnerClient(*where, auth), auth)
+        return link.client
 
     def close(self) -> None:
         with self._lock:
-            for _, client in self._clients.values():
-                client.close()
-            self._clients.clear()
+            for link in (*self._links.values(), *self._replaced):
+                link.client.close()
+            self._links.clear()
+            self._replaced.clear()
 
-    def _auth(self, party: Party) -> GatewayAuth:
+    def _auth(self, party: Party, key: ECKey) -> GatewayAuth:
         return GatewayAuth(
             issuer=party.issuer,
             token_endpoint=party.document.endpoints["token"],
             client_id=gateway_client_id(self._gateway.party),
-            key=load_signing_key(self._gateway.keys.oauth.private),
+            key=key,
             scopes=SCOPES,
         )
 
