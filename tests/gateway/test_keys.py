@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,52 +14,22 @@ from gateway.key_rotation import SETTLE, rotate, settle
 from gateway.keyring import TOKENS_END, KeyRing
 from gateway.people.person import Person
 from gateway.service import Gateway
-from gateway.store import own_keys
+from gateway.store.evidence import evidence_counts
 from gateway.store.versions import NOTICE
-from gateway.sync.refresh import take_document
-from partners.document import PartyDocumentError, open_document
-from partners.keys import KeysError, Rotating, create_keys
+from partners.document import PartyDocumentError
+from partners.keys import KeysError, Rotating, create_keys, load_identity
 from schemas import jws
-from schemas.batch import write_batch
 from schemas.errors import BatchError
 from schemas.times import now_millis
 from tests.gateway.hands import carry, entries, hand_in, party_at, publish
+from tests.gateway.key_hands import forged, holds, keeper_of, own, rotated, settled, told
 from tests.people import person
 from tests.world import JIASHAN, Node, reading_line
 
 
 @pytest.fixture
 def keeper(wujiang: Node) -> Person:
-    return person(wujiang, "chen", "security")
-
-
-def own(node: Node) -> Any:
-    """The party document in force."""
-    return open_document(party_document.published_document(node.gateway))
-
-
-def holds(node: Node, party: str, serial: int) -> None:
-    """`party` says that it holds this document of the node's."""
-    with node.gateway.database.write() as session:
-        own_keys.note_exchange(session, party, holds=serial, told=now_millis())
-
-
-def wait_for_use(node: Node, use: Rotating, kid: str) -> None:
-    end = time.monotonic() + 10
-    while node.gateway.keys.in_use(use, now_millis()).kid != kid:
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
-def rotated(node: Node, keeper: Person, use: Rotating) -> tuple[str, str]:
-    """Rotate a key up to its use; the old `kid` and the new one."""
-    before = node.gateway.keys.in_use(use, now_millis()).kid
-    made = rotate(node.gateway, use, by=keeper, now=now_millis())
-    for party in made.missing:
-        holds(node, party, made.key.serial or 0)
-    rotate(node.gateway, use, by=keeper, now=now_millis())
-    wait_for_use(node, use, made.key.kid)
-    return before, made.key.kid
+    return keeper_of(wujiang)
 
 
 @pytest.mark.parametrize("use", key_rotation.ROTATING)
@@ -119,7 +87,7 @@ def test_another_process_signs_with_the_new_key_from_the_same_instant_on(wujiang
     other = Gateway(open_home(wujiang.gateway.settings.home))
     try:
         assert other.keys.manifest.kid == wujiang.gateway.keys.manifest.kid
-        _, new = rotated(wujiang, keeper, "manifest")
+        _, new = rotated(wujiang, "manifest")
         assert other.keys.manifest.kid == new
         assert other.keys.manifest.public == wujiang.gateway.keys.manifest.public
     finally:
@@ -129,7 +97,7 @@ def test_another_process_signs_with_the_new_key_from_the_same_instant_on(wujiang
 def test_a_process_without_the_private_half_signs_nothing_for_that_use_and_says_so(
     wujiang: Node, keeper: Person, tmp_path: Path
 ) -> None:
-    _, new = rotated(wujiang, keeper, "manifest")
+    _, new = rotated(wujiang, "manifest")
     gateway = wujiang.gateway
     (gateway.settings.home / "keys" / f"manifest-{new}.pem").unlink()
     elsewhere = KeyRing(open_home(gateway.settings.home), gateway.database)
@@ -145,16 +113,16 @@ def test_what_waits_is_published_under_the_new_key_and_the_old_one_ends_with_its
     [sites] = [batch for batch in publish(wujiang) if batch.manifest.dataset == "wj-sites"]
     hand_in(wujiang, reading_line(0))
     [first] = publish(wujiang)
-    old, new = rotated(wujiang, keeper, "manifest")
+    old, new = rotated(wujiang, "manifest")
     hand_in(wujiang, reading_line(1))
     [second] = publish(wujiang)
     assert [jws.kid_of(batch.token) for batch in (first, second)] == [old, new]
-    settle(wujiang.gateway, now=now_millis() + SETTLE)
+    settled(wujiang)
     [retired] = own(wujiang).retired.manifest
     assert {name: (last.seq, last.manifest) for name, last in retired.last.items()} == {
         "wj-sites": (1, sites.hash), "wj-antimony": (1, first.hash),
     }  # fmt: skip
-    assert take_document(jiashan.gateway, party_document.published_document(wujiang.gateway), now=now_millis())
+    told(wujiang, jiashan)
     for batch in (sites, first, second):
         assert carry(batch, wujiang, jiashan).verdict == "accepted"
 
@@ -165,28 +133,20 @@ def test_what_an_old_key_signs_after_its_end_is_refused_and_kept_as_evidence(
     thief = wujiang.gateway.keys.manifest
     hand_in(wujiang, reading_line(0))
     first = publish(wujiang)[-1]
-    rotated(wujiang, keeper, "manifest")
-    settle(wujiang.gateway, now=now_millis() + SETTLE)
-    take_document(jiashan.gateway, party_document.published_document(wujiang.gateway), now=now_millis())
+    rotated(wujiang, "manifest")
+    settled(wujiang)
+    told(wujiang, jiashan)
     assert carry(first, wujiang, jiashan).verdict == "accepted"
-    manifest = first.manifest
-    forged = write_batch(
-        thief, first.lines, provider=manifest.provider, dataset=manifest.dataset, plan=manifest.plan,
-        plan_digest=manifest.plan_digest, seq=2, prev=first.hash, first=manifest.first, last=manifest.last,
-        created=manifest.created,
-    )  # fmt: skip
     with pytest.raises(BatchError) as caught:
-        carry(forged, wujiang, jiashan)
+        carry(forged(thief, first), wujiang, jiashan)
     assert caught.value.code == "batch.key-retired"
     with jiashan.gateway.database.read() as session:
-        from gateway.store.evidence import evidence_counts
-
         assert evidence_counts(session)[wujiang.party, "batch.key-retired"] == 1
 
 
 def test_jwks_keep_an_old_oauth_key_until_its_last_token_has_ended(wujiang: Node, keeper: Person) -> None:
     keys = wujiang.gateway.keys
-    old, new = rotated(wujiang, keeper, "oauth")
+    old, new = rotated(wujiang, "oauth")
     now = now_millis()
     assert [key.kid for key in keys.oauth_keys(now)] == [new, old]
     assert [key.kid for key in keys.oauth_keys(now + TOKENS_END)] == [new]
@@ -201,8 +161,6 @@ def test_an_identity_key_that_is_off_line_signs_a_draft_and_takes_part_in_a_rota
     try:
         made = rotate(gateway, "manifest", by=keeper, now=now_millis())
         assert "identity" in made.waits_for
-        from partners.keys import load_identity
-
         identity = load_identity(tmp_path / "identity.pem")
         draft = party_document.draft_text(party_document.draft_document(gateway, now=now_millis()))
         signed = party_document.sign_draft(identity, draft)
@@ -226,7 +184,7 @@ def test_an_identity_key_that_is_off_line_signs_a_draft_and_takes_part_in_a_rota
 def test_the_private_half_of_an_old_key_is_destroyed_and_a_restart_finds_the_new_one(
     wujiang: Node, keeper: Person
 ) -> None:
-    old, new = rotated(wujiang, keeper, "manifest")
+    old, new = rotated(wujiang, "manifest")
     with pytest.raises(ConflictError) as caught:
         key_rotation.retire(wujiang.gateway, "manifest", by=keeper, now=now_millis())
     assert caught.value.code == "keys.waiting"
@@ -242,8 +200,8 @@ def test_the_private_half_of_an_old_key_is_destroyed_and_a_restart_finds_the_new
 def test_a_partner_that_takes_the_document_logs_it_and_follows_its_oauth_keys(
     wujiang: Node, jiashan: Node, keeper: Person
 ) -> None:
-    _, new = rotated(wujiang, keeper, "oauth")
-    assert take_document(jiashan.gateway, party_document.published_document(wujiang.gateway), now=now_millis())
+    _, new = rotated(wujiang, "oauth")
+    told(wujiang, jiashan)
     client = jiashan.gateway.load_client(f"{wujiang.party}-gateway")
     assert client is not None
     assert new in client.keys
