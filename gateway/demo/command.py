@@ -7,9 +7,10 @@ import os
 import signal
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -18,19 +19,23 @@ from rich.console import Console
 
 from gateway.demo.check import OBSERVATIONS, run_check
 from gateway.demo.feed import HISTORY_DAYS, feed_live, load_history
-from gateway.demo.live import SIMULATED, addresses, show
+from gateway.demo.live import SIMULATED, addresses, show, where
 from gateway.demo.network import (
     DESCRIPTION_FILE,
+    NANXUN,
     PARTIES,
     Member,
     check_ports,
     create_network,
     describe,
+    has_nanxun,
     is_network,
+    join_nanxun,
+    make_nanxun,
     open_network,
 )
 from gateway.demo.postgres import drop_database
-from gateway.demo.processes import Node, running
+from gateway.demo.processes import Node, running, start, wait_ready
 from gateway.settings import ENV_PREFIX
 from partners.keys import write_private
 from schemas.times import now_millis
@@ -38,11 +43,12 @@ from schemas.times import now_millis
 DATABASE_VARIABLE = "TAIPU_DEMO_DATABASE"
 
 
-def run(*, check: bool, keep: Path | None, observations: int = OBSERVATIONS) -> int:
+def run(*, check: bool, keep: Path | None, with_nanxun: bool = False, observations: int = OBSERVATIONS) -> int:
     """Show three gateways exchanging simulated data until Ctrl-C, or with `check` see that nothing is lost.
 
-    The data stay in `keep`, where a later start goes on; without it they are removed at the end. The check hands in so
-    many `observations` at each gateway. Returns the exit code: 1 where it finds something missing, doubled or unproved.
+    `with_nanxun` has a fourth join while they run, which sees what a bilateral plan gives it. The data stay in `keep`,
+    where a later start goes on; without it they are removed at the end. The check hands in so many `observations` at
+    each gateway. Returns the exit code: 1 where it finds something missing, doubled or unproved.
 
     Raises:
         DemoError: the gateways cannot be made or started.
@@ -52,7 +58,7 @@ def run(*, check: bool, keep: Path | None, observations: int = OBSERVATIONS) -> 
         with _interruptible(), _own_environment() as server, _directory(keep, server) as root:
             if check:
                 return run_check(root, observations, server=server, tell=lambda text: errors.out(text, highlight=False))
-            _run_live(screen, root, server)
+            _run_live(screen, root, server, with_nanxun=with_nanxun)
     except KeyboardInterrupt:
         if check:
             raise  # cut short, it has shown nothing
@@ -60,7 +66,7 @@ def run(*, check: bool, keep: Path | None, observations: int = OBSERVATIONS) -> 
     return 0
 
 
-def _run_live(screen: Console, root: Path, server: str | None) -> None:
+def _run_live(screen: Console, root: Path, server: str | None, *, with_nanxun: bool) -> None:
     if is_network(root):
         members = open_network(root)
         check_ports(members)
@@ -70,26 +76,51 @@ def _run_live(screen: Console, root: Path, server: str | None) -> None:
     with running(members) as nodes:
         _write_description(root, members)
         screen.out(addresses(members), highlight=False)
-        _exchange(screen, nodes)
+        newcomer = partial(_join, screen, root, server, nodes) if with_nanxun and not has_nanxun(root) else None
+        _exchange(screen, nodes, newcomer)
 
 
-def _exchange(screen: Console, nodes: list[Node]) -> None:
-    """Feed all three, each from a thread of its own, and show what comes of it, until interrupted."""
+def _join(screen: Console, root: Path, server: str | None, nodes: list[Node]) -> Member:
+    """Nanxun's gateway is made and started, and Wujiang's and it come to know each other; the others go on."""
+    member = make_nanxun(root, now=now_millis(), server=server)
+    nodes.append(start(member))
+    wait_ready(nodes[-1:])
+    join_nanxun(root, now=now_millis())
+    member = open_network(root)[-1]
+    _write_description(root, [*(node.member for node in nodes[:-1]), member])
+    screen.out(f"Nanxun has joined, and sees what its plan with Wujiang gives it:\n{where(member)}", highlight=False)
+    return member
+
+
+def _exchange(screen: Console, nodes: list[Node], newcomer: Callable[[], Member] | None) -> None:
+    """Feed all, each from a thread of its own, and show what comes of it, until interrupted. A `newcomer` joins once
+    the others have their history."""
     stopping, now = threading.Event(), now_millis()
     loaded: set[str] = set()
+    all_loaded = threading.Event()
 
     def feed(member: Member) -> None:
         load_history(member, now, stopping)
         loaded.add(member.party)
+        if len(loaded) == len(PARTIES):
+            all_loaded.set()
         feed_live(member, now, stopping)
+
+    def join(newcomer: Callable[[], Member]) -> None:
+        while not all_loaded.wait(0.1):
+            if stopping.is_set():
+                return
+        feed(newcomer())
 
     def activity() -> str:
         if len(loaded) < len(nodes):
             return f"simulated stations hand in {HISTORY_DAYS} days of hourly history"
         return "simulated stations send an HJ 212 packet for every minute"
 
-    with ThreadPoolExecutor(len(nodes)) as threads:
+    with ThreadPoolExecutor(len(nodes) + 1) as threads:
         feeding: list[Future[None]] = [threads.submit(feed, node.member) for node in nodes]
+        if newcomer is not None:
+            feeding.append(threads.submit(join, newcomer))
         try:
             # A thread that feeds ends only with an error.
             show(screen, nodes, activity, lambda seconds: bool(wait(feeding, seconds, FIRST_COMPLETED).done))
@@ -118,7 +149,7 @@ def _directory(keep: Path | None, server: str | None) -> Iterator[Path]:
         try:
             yield Path(made)
         finally:
-            for party in PARTIES if server else ():
+            for party in (*PARTIES, NANXUN) if server else ():
                 drop_database(str(server), party)
 
 

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from gateway.demo.network import PARTIES, Member, connect
+from gateway.demo.network import Member, connect
 from gateway.demo.stations import HOUR, MINUTE, STATIONS, Station, hourly, hours, packet, site_of, stations_of
 from gateway.ingest.parcel import HJ212, NDJSON
 from partners.client import PartnerClient
@@ -86,6 +86,5 @@ def _schedule(stations: tuple[Station, ...], first: int) -> Iterator[tuple[Stati
 
 
 def _stagger(station: Station) -> int:
-    """When within the minute a station's logger sends (ms): the stations of all districts in turn."""
-    turn = (station.number - 1) * len(PARTIES) + PARTIES.index(station.party)
-    return turn * MINUTE // len(STATIONS)
+    """When within the minute a station's logger sends (ms): one after the other."""
+    return STATIONS.index(station) * MINUTE // len(STATIONS)

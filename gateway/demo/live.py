@@ -72,13 +72,17 @@ def read_figures(session: ReadSession, party: str, *, now: int) -> Figures:
 def addresses(members: Sequence[Member]) -> str:
     """Where to look, line by line."""
     lines = [SIMULATED]
-    for member in members:
-        lines += [
-            f"{_name(member.party)} {member.party}",
-            f"  {member.console} to open in a browser (certificate authority {member.ca})",
-            f"  {member.url} for partners and clients",
-        ]
-    return "\n".join([*lines, "Ctrl-C ends all three."])
+    lines += map(where, members)
+    return "\n".join([*lines, "Ctrl-C ends them all."])
+
+
+def where(member: Member) -> str:
+    """Where to look at one gateway."""
+    return (
+        f"{_name(member.party)} {member.party}\n"
+        f"  {member.console} to open in a browser (certificate authority {member.ca})\n"
+        f"  {member.url} for partners and clients"
+    )
 
 
 def draw(figures: Mapping[str, Figures | None], activity: str) -> Table:
@@ -95,14 +99,15 @@ def draw(figures: Mapping[str, Figures | None], activity: str) -> Table:
 def show(console: Console, nodes: Sequence[Node], activity: Callable[[], str], ended: Callable[[float], bool]) -> None:
     """Draw the table until `ended`, which waits as many seconds as it is told. `activity` says what is being done."""
     with ExitStack() as stack:
-        databases = {node.member.party: Database(node.member.database, pool=2) for node in nodes}
-        for database in databases.values():
-            stack.callback(database.close)
+        databases: dict[str, Database] = {}
         live = stack.enter_context(Live(console=console, auto_refresh=False))
         pause = 0.0
         while not ended(pause):
             began = time.monotonic()
-            figures = {node.member.party: _figures(databases[node.member.party], node) for node in nodes}
+            for member in (node.member for node in nodes if node.member.party not in databases):
+                databases[member.party] = Database(member.database, pool=2)  # also of who has joined meanwhile
+                stack.callback(databases[member.party].close)
+            figures = {node.member.party: _figures(databases[node.member.party], node) for node in list(nodes)}
             live.update(draw(figures, activity()), refresh=True)
             pause = max(_LOOK, (time.monotonic() - began) * _SHARE)
 

@@ -1,8 +1,9 @@
-"""Three homes that know each other: made once, opened again as often as one likes.
+"""Three homes that know each other, and a fourth that may join: made once, opened again as often as one likes.
 
     DIR/<party>/            a gateway's home; `taipu serve DIR/<party>` would run it as well
     DIR/clients/*.pem       the keys of the station and reader clients of each party
     DIR/plan.yaml           the plan; written last, so where it stands the rest is complete
+    DIR/nanxun.yaml         the bilateral plan, where Nanxun has joined; written last, too
     DIR/demo.json           where everything is, for programs
 
 What two administrators do by telephone, comparing fingerprints, is done here by one process that holds both ends. It
@@ -42,9 +43,14 @@ from partners.oauth.store import add_client
 from partners.principal import ClientKind
 from schemas.times import BEIJING
 
-PORTS = {"320509": (8443, 8444), "330421": (8453, 8454), "310118": (8463, 8464)}  # partner listener, console
-PARTIES = tuple(PORTS)
+WUJIANG = "320509"
+PARTIES = (WUJIANG, "330421", "310118")
+NANXUN = "330503"
+PORTS = {  # partner listener, console
+    WUJIANG: (8443, 8444), "330421": (8453, 8454), "310118": (8463, 8464), NANXUN: (8473, 8474),
+}  # fmt: skip
 PLAN_FILE = "plan.yaml"
+BILATERAL_FILE = "nanxun.yaml"
 DESCRIPTION_FILE = "demo.json"
 _HOST = "127.0.0.1"
 _QUICK: dict[str, str | float] = {"retry.min": 0.2, "retry.max": 2.0, "checkpoint": 0.1}  # s; people are watching
@@ -93,30 +99,57 @@ def create_network(
     homes = [_create_home(root, party, now, server, ports.get(party, (0, 0))) for party in PARTIES]
     (root / "clients").mkdir(mode=0o700)
     documents = {home.settings.party: party_document.sign_document(home, now=now) for home in homes}
-    effective = datetime.fromtimestamp(now // 1000, BEIJING).isoformat()
-    plan = files(__package__).joinpath(PLAN_FILE).read_text(encoding="utf-8").replace("EFFECTIVE", effective)
+    plan = _plan(PLAN_FILE, now)
     with _opened(homes) as gateways:
         for gateway in gateways:
-            upgrade(gateway.database)
+            _furnish(gateway, now)
             _introduce(gateway, documents, now)
             plans.bring_plan(gateway, plan.encode(), now=now)
-            with gateway.database.write() as session:
-                gateway.devices.register(session, map(device_of, stations_of(gateway.party)), now=now)
-        _add_clients(root, gateways, now)
+        for gateway in gateways:
+            _add_client(root, [gateway], gateway.party, "station", now)
+            _add_client(root, gateways, gateway.party, "reader", now)
     (root / PLAN_FILE).write_text(plan, encoding="utf-8")
     return open_network(root)
 
 
+def make_nanxun(root: Path, *, now: int, server: str | None = None) -> Member:
+    """Make the home of Nanxun's gateway in a network that is there, known to nobody yet. `now` in ms UTC."""
+    home = _create_home(root, NANXUN, now, server, PORTS[NANXUN])
+    party_document.sign_document(home, now=now)
+    with _opened([home]) as (gateway,):
+        _furnish(gateway, now)
+        _add_client(root, [gateway], NANXUN, "station", now)
+    return _member(root, NANXUN)
+
+
+def join_nanxun(root: Path, *, now: int) -> None:
+    """Let Nanxun and Wujiang register each other, and bring their bilateral plan into force; all may be running."""
+    homes = [open_home(root / party) for party in (WUJIANG, NANXUN)]
+    documents = {home.settings.party: party_document.own_document(home) for home in homes}
+    plan = _plan(BILATERAL_FILE, now)
+    with _opened(homes) as gateways:
+        for gateway in gateways:
+            _introduce(gateway, documents, now)
+            plans.bring_plan(gateway, plan.encode(), now=now)
+        _add_client(root, gateways, NANXUN, "reader", now)
+    (root / BILATERAL_FILE).write_text(plan, encoding="utf-8")
+
+
 def open_network(root: Path) -> list[Member]:
-    """The members that `create_network` made under `root`.
+    """The members that `create_network` made under `root`, and Nanxun's where it has joined.
 
     Raises:
         DemoError: `demo.directory-occupied`: there is no finished demonstration.
     """
     if not is_network(root):
         raise DemoError(f"{root} holds no finished demonstration", code="demo.directory-occupied")
-    homes = {party: open_home(root / party) for party in PARTIES}
-    return [_member(root, homes, party) for party in PARTIES]
+    joined = (NANXUN,) if has_nanxun(root) else ()
+    return [_member(root, party) for party in (*PARTIES, *joined)]
+
+
+def has_nanxun(root: Path) -> bool:
+    """Whether Nanxun has joined the demonstration under `root`."""
+    return (root / BILATERAL_FILE).is_file()
 
 
 def is_network(root: Path) -> bool:
@@ -189,7 +222,7 @@ def _opened(homes: list[Home]) -> Iterator[list[Gateway]]:
 
 
 def _introduce(gateway: Gateway, documents: dict[str, str], now: int) -> None:
-    """Register the other two, each under the fingerprint of the identity that signed its document."""
+    """Register the others, each under the fingerprint of the identity that signed its document."""
     for party, token in documents.items():
         if party != gateway.party:
             document = open_document(token)
@@ -198,15 +231,20 @@ def _introduce(gateway: Gateway, documents: dict[str, str], now: int) -> None:
             )
 
 
-def _add_clients(root: Path, gateways: list[Gateway], now: int) -> None:
-    """A key for each party's station and reader; the reader is registered at all three gateways, under one name."""
-    for gateway in gateways:
-        party = gateway.party
-        _add_client(root, [gateway], party, "station", now)
-        _add_client(root, gateways, party, "reader", now)
+def _furnish(gateway: Gateway, now: int) -> None:
+    """The database, and the loggers of the party's stations."""
+    upgrade(gateway.database)
+    with gateway.database.write() as session:
+        gateway.devices.register(session, map(device_of, stations_of(gateway.party)), now=now)
+
+
+def _plan(name: str, now: int) -> str:
+    effective = datetime.fromtimestamp(now // 1000, BEIJING).isoformat()
+    return files(__package__).joinpath(name).read_text(encoding="utf-8").replace("EFFECTIVE", effective)
 
 
 def _add_client(root: Path, gateways: list[Gateway], party: str, kind: ClientKind, now: int) -> None:
+    """A key of the party's for a client of this kind, registered at all of `gateways` under one name."""
     private = ec.generate_private_key(ec.SECP256R1())
     write_private(_key_file(root, party, kind), private_pem(private, None))
     jwks = json.dumps(public_jwks([load_signing_key(private)]))
@@ -222,15 +260,16 @@ def _scope(kind: ClientKind, party: str, at: str) -> str:
     return "records:read feeds:read audit:read" if party == at else "records:read feeds:read"
 
 
-def _member(root: Path, homes: dict[str, Home], party: str) -> Member:
-    settings, keys = homes[party].settings, homes[party].keys
+def _member(root: Path, party: str) -> Member:
+    home = open_home(root / party)
+    settings, keys = home.settings, home.keys
 
     def access(kind: ClientKind, at: str) -> Access:
-        there = homes[at].settings
+        there = settings if at == party else open_home(root / at).settings
         scope = _scope(kind, party, at)
         return Access(at, there.url, there.tls.ca, f"{party}-{kind}", _key_file(root, party, kind), scope)
 
-    others = [code for code in PARTIES if code != party]
+    others = [code for code in PARTIES if code != party] if party != NANXUN else [WUJIANG]
     return Member(
         party=party,
         home=settings.home,
