@@ -18,7 +18,7 @@ person at a terminal can meet (settings, key files) needs no row.
 
 from __future__ import annotations
 
-from audit.errors import EntryError, HeadConflictError, LogError, ProofError, ReceiptError, TileError
+from audit.errors import EntryError, HeadConflictError, LogError, ProofError, ReceiptError, ShardError, TileError
 from partners.document import PartyDocumentError, PartyError
 from partners.errors import AuthenticationError, ClientInactiveError, PartnerError, RegistrationError, ScopeError
 from partners.keys import KeysError
@@ -130,6 +130,7 @@ STATUS: dict[type[SharingError], int] = {
     EntryError: 400,
     ProofError: 400,
     TileError: 404,
+    ShardError: 409,
     RegistrationError: 422,
     PartyError: 400,
     PartyDocumentError: 400,

@@ -18,10 +18,12 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 from sqlalchemy.exc import IntegrityError
 
+from audit import log as exchange_log
 from audit.entry import make_entry
 from audit.form import KEY_CHANGED
 from audit.log import append
 from audit.note import NoteVerifier
+from audit.shards import origin_of
 from gateway.db import WriteSession
 from gateway.files import replace_file
 from gateway.home import Home, HomeError
@@ -68,7 +70,8 @@ def sign_document(home: Home, *, now: int, serial: int = 1) -> str:
         raise KeysError("the identity key is kept elsewhere; sign the party document there", code="keys.missing")
     uses: tuple[Use, ...] = ("manifest", "log", "witness", "oauth")
     first = [OwnKey(getattr(keys, use).kid, use, public_of(getattr(keys, use)), made=0, begins=0) for use in uses]
-    token = make_document(keys.identity, _document(home, Jwk.of(keys.identity.public), first, serial, now))
+    origin = home.settings.log_origin
+    token = make_document(keys.identity, _document(home, Jwk.of(keys.identity.public), first, origin, serial, now))
     (home.settings.home / DOCUMENT_FILE).write_text(token, encoding="ascii")
     return token
 
@@ -96,7 +99,9 @@ def draft_document(gateway: Gateway, *, now: int) -> PartyDocument:
     present = open_document(published_document(gateway))
     identity = gateway.keys.identity
     public = present.identity if identity is None else Jwk.of(identity.public)
-    return _document(gateway.home, public, gateway.keys.held(), present.serial + 1, now)
+    with gateway.database.read() as session:
+        origin = origin_of(gateway.settings.log_origin, exchange_log.head(session).shard)
+    return _document(gateway.home, public, gateway.keys.held(), origin, present.serial + 1, now)
 
 
 def is_stale(gateway: Gateway, *, now: int) -> bool:
@@ -190,12 +195,13 @@ def _same(one: PartyDocument, other: PartyDocument) -> bool:
     return msgspec.structs.replace(one, **plain) == msgspec.structs.replace(other, **plain)
 
 
-def _document(home: Home, identity: Jwk, keys: Iterable[OwnKey], serial: int, now: int) -> PartyDocument:
+def _document(home: Home, identity: Jwk, keys: Iterable[OwnKey], origin: str, serial: int, now: int) -> PartyDocument:
+    """The document of these keys; `origin` is that of the log's shard in force."""
     settings = home.settings
     district = find_district(settings.party)
     issued = datetime.fromtimestamp(now // 1000, UTC)
     keys = list(keys)
-    vkeys = [_vkey(key, settings.log_origin) for key in _published(keys, "log")]
+    vkeys = [_vkey(key, origin) for key in _published(keys, "log")]
     witnesses = [_vkey(key, settings.log_origin + "/witness") for key in _published(keys, "witness")]
     return PartyDocument(
         party=settings.party,
@@ -220,7 +226,7 @@ def _document(home: Home, identity: Jwk, keys: Iterable[OwnKey], serial: int, no
             witnesses=tuple(witnesses[1:]),
         ),
         retired=_retired(keys, settings.log_origin),
-        log=Log(origin=settings.log_origin, vkey=vkeys[0], vkeys=tuple(vkeys[1:])),
+        log=Log(origin=origin, vkey=vkeys[0], vkeys=tuple(vkeys[1:])),
         tls=Tls(ca=settings.tls.ca.read_text(encoding="ascii")),
         serial=serial,
         issued=issued.isoformat(timespec="seconds"),

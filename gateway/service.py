@@ -69,8 +69,7 @@ class Gateway:
         self._tokens: tuple[tuple[str, ...], AccessTokens] = ((), AccessTokens(settings.url, ()))
         self.asked: set[str] = set()  # partners whose party document is to be asked for at once
         self.heads_watch = HeadsWatch(self.heads)
-        first = NoteSigner(settings.log_origin, home.keys.log.private)
-        self.sequencer = Sequencer(self.database.write, self.heads, first, settings.log_origin)
+        self.sequencer = Sequencer(self.database.write, self.heads, self.log_signers, settings.log_origin)
 
     @property
     def access_tokens(self) -> AccessTokens:
@@ -91,8 +90,12 @@ class Gateway:
 
     @property
     def log_signer(self) -> NoteSigner:
-        """Signs the log's checkpoints at this moment."""
-        return NoteSigner(self.settings.log_origin, self.keys.log.private)
+        """The log's key in use, under the name of the log's first shard."""
+        return self.log_signers(self.settings.log_origin)[0]
+
+    def log_signers(self, origin: str) -> list[NoteSigner]:
+        """The log's keys in use at this moment, under the name of the shard `origin`; two while one follows another."""
+        return self.keys.log_signers(origin, now_millis())
 
     @property
     def tables(self) -> Tables:

@@ -1,7 +1,7 @@
 """Own keys that rotate, party documents on their way, and batches that a stolen key may have signed.
 
 Revision: 20261124_keys
-Follows: 20261124_people
+Follows: 20261124_shards
 """
 
 import sqlalchemy as sa
@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "20261124_keys"
-down_revision = "20261124_people"
+down_revision = "20261124_shards"
 branch_labels = None
 depends_on = None
 
