@@ -18,6 +18,7 @@ from gateway.db import WriteSession
 from gateway.errors import ConflictError
 from gateway.key_rotation import ROTATING, adopt, last_signed, log_change, make_next, written
 from gateway.key_trust import doubt_batches, doubt_own_receipts, pinned_before
+from gateway.log_succession import freeze_log
 from gateway.party_document import publish_document
 from gateway.people.person import Person
 from gateway.proposals import Kind, Proposal, propose
@@ -79,10 +80,15 @@ def _carry_out(gateway: Gateway, session: WriteSession, proposal: Proposal, by: 
     if key is None or key.since is not None or key.reason == "lost":
         raise ConflictError("the key is revoked already", code="keys.revoked")
     ends = now if key.ends is None else min(key.ends, now)
-    last = _stands_for(gateway, session, key, since)
+    frozen = use == "log" and since is not None and key.begins is not None
+    if frozen:
+        origin, size, root = freeze_log(gateway, session, key.kid, by=by, now=now)
+        last: Mapping[str, tuple[int, str]] = {origin: (size, root)}
+    else:
+        last = _stands_for(gateway, session, key, since)
     own_keys.change_key(
         session, key.kid, begins=key.begins if key.begins is not None else ends, ends=ends, since=since, last=last,
-        reason="lost" if since is None else "compromised", settled=now,
+        reason="lost" if since is None else "compromised", settled=None if frozen else now,
     )  # fmt: skip
     successor = _succeed(gateway, session, rows, key, now)
     doubtful = 0
@@ -117,7 +123,7 @@ def _stands_for(
 
 def _succeed(gateway: Gateway, session: WriteSession, rows: list[OwnKey], key: OwnKey, now: int) -> OwnKey:
     """The key that signs from now on: the one in use where another one was revoked, the next one, or a new one."""
-    others = [row for row in rows if row.kid != key.kid and row.settled is None]
+    others = [row for row in rows if row.kid != key.kid and not row.over]
     in_use = next((row for row in others if row.phase(now) == "in use"), None)
     if in_use is not None:
         return in_use

@@ -21,9 +21,11 @@ from audit import log as exchange_log
 from audit.entry import make_entry
 from audit.form import KEY_CHANGED
 from audit.log import append
+from audit.shards import origin_of
 from gateway.db import ReadSession, WriteSession
 from gateway.errors import ConflictError
 from gateway.keyring import TOKENS_END, public_of
+from gateway.log_succession import continue_log
 from gateway.party_document import is_stale, publish_document
 from gateway.people.person import Person, actor_of
 from gateway.service import Gateway
@@ -116,6 +118,7 @@ def settle(gateway: Gateway, *, now: int) -> list[OwnKey]:
             own_keys.change_key(session, key.kid, last=last, settled=now)
             log_change(gateway, session, "retired", key, None, now, last=written(last))
         gateway.keys.forget()
+    continue_log(gateway, now=now)
     rotated = any(key.made for key in gateway.keys.held())
     if gateway.keys.identity is not None and (rotated or due) and is_stale(gateway, now=now):
         publish_document(gateway, now=now)
@@ -188,7 +191,7 @@ def last_signed(gateway: Gateway, session: WriteSession, key: OwnKey) -> Mapping
     key, the head at its end."""
     if key.use == "log":
         head = exchange_log.head(session)
-        return {gateway.settings.log_origin: (head.size, jws.b64encode(head.root))}
+        return {origin_of(gateway.settings.log_origin, head.shard): (head.size, jws.b64encode(head.root))}
     if key.use != "manifest":
         return {}
     last = {}
@@ -249,7 +252,7 @@ def _status(gateway: Gateway, session: ReadSession, key: OwnKey, now: int) -> Ke
     missing: tuple[str, ...] = ()
     if phase == "next" and key.settled is None:
         step, (waits_for, missing) = "take into use", _obstacle(gateway, session, key, now)
-    elif phase == "retired" and key.settled is None:
+    elif phase == "retired" and not key.over:
         over = beijing_text(_over_at(gateway, key))
         step, waits_for = "retire", "" if _is_over(gateway, key, now) else f"what it signed may come until {over}"
     return KeyStatus(key, phase, present, step, waits_for, missing)
@@ -275,7 +278,7 @@ def _obstacle(gateway: Gateway, session: ReadSession, key: OwnKey, now: int) -> 
 
 
 def _is_over(gateway: Gateway, key: OwnKey, now: int) -> bool:
-    if key.phase(now) != "retired" or key.settled is not None or now < _over_at(gateway, key):
+    if key.phase(now) != "retired" or key.over or now < _over_at(gateway, key):
         return False
     # What one person stopped is open until two have said why, or another key has taken its place.
     return key.reason != "stopped" or any(other.phase(now) == "in use" for other in gateway.keys.held(key.use))

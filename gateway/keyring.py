@@ -83,9 +83,7 @@ class KeyRing:
     def overlapping(self, use: Use, now: int) -> list[OwnKey]:
         """Keys that were rotated out and still count for a while."""
         return [
-            key
-            for key in self.held(use)
-            if key.phase(now) == "retired" and key.settled is None and key.reason == "rotated"
+            key for key in self.held(use) if key.phase(now) == "retired" and not key.over and key.reason == "rotated"
         ]
 
     def oauth_keys(self, now: int) -> list[OwnKey]:
@@ -96,7 +94,7 @@ class KeyRing:
         alive = [
             key
             for key in self.held("oauth")
-            if (key.phase(now) != "retired" and key.settled is None)
+            if (key.phase(now) != "retired" and not key.over)
             or (key.reason in ("rotated", "lost") and key.ends is not None and now < key.ends + TOKENS_END)
         ]
         return sorted(alive, key=lambda key: key.phase(now) != "in use")
@@ -125,7 +123,7 @@ class KeyRing:
 
     def next(self, use: Use, now: int) -> OwnKey | None:
         """The key that comes next, if there is one."""
-        return next((key for key in self.held(use) if key.phase(now) == "next" and key.settled is None), None)
+        return next((key for key in self.held(use) if key.phase(now) == "next" and not key.over), None)
 
     def private_of(self, key: OwnKey) -> jws.SigningKey | OauthKey:
         """The private half of a key.

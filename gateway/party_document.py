@@ -12,7 +12,7 @@ ring does.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -237,14 +237,14 @@ def _document(home: Home, identity: Jwk, keys: Iterable[OwnKey], origin: str, se
 def _published(keys: Iterable[OwnKey], use: str) -> list[OwnKey]:
     """The keys of a use that others take as good: oldest first, since what changes at an instant must not depend on
     when a document was signed; an old one stays among them until its end is settled."""
-    return [key for key in keys if key.use == use and key.settled is None]
+    return [key for key in keys if key.use == use and not key.over]
 
 
 def _retired(keys: Iterable[OwnKey], origin: str) -> Retired:
-    old = [key for key in keys if key.settled is not None and key.begins is not None]
+    old = [key for key in keys if key.over and key.begins is not None]
     return Retired(
         manifest=tuple(_retired_key(key) for key in old if key.use == "manifest"),
-        log=tuple(_retired_vkey(key, origin) for key in old if key.use == "log"),
+        log=tuple(vkey for key in keys if key.use == "log" for vkey in _retired_log(key)),
         witness=tuple(_retired_vkey(key, origin + "/witness") for key in old if key.use == "witness"),
     )
 
@@ -258,10 +258,16 @@ def _retired_key(key: OwnKey) -> RetiredKey:
     )
 
 
-def _retired_vkey(key: OwnKey, name: str) -> RetiredVkey:
-    assert key.ends is not None
-    size = next((size for size, _ in (key.last or {}).values()), None)
-    return RetiredVkey(vkey=_vkey(key, name), ended=utc_text(key.ends)[:10], size=size)
+def _retired_log(key: OwnKey) -> Iterator[RetiredVkey]:
+    """What a log key stands for of the past: also one in use, if it signed the end of a shard before."""
+    for origin, (size, _) in (key.last or {}).items():
+        yield _retired_vkey(key, origin, size)
+
+
+def _retired_vkey(key: OwnKey, name: str, size: int | None = None) -> RetiredVkey:
+    ended = key.ends if key.ends is not None else key.begins
+    assert ended is not None
+    return RetiredVkey(vkey=_vkey(key, name), ended=utc_text(ended)[:10], size=size)
 
 
 def _jwk(key: OwnKey) -> Jwk:

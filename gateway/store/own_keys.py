@@ -29,7 +29,8 @@ class OwnKey:
 
     `published` and `serial` are when and in which party document it first stood. `reason` says why it ended; `since`
     is the instant from which others may have used it. `last` has, by dataset, the last number and manifest hash it
-    stands for, once that is known. `settled` is when nothing was left to be done about its end.
+    stands for, once that is known; of a log key, by origin, size and root of the last head. `settled` is when nothing
+    was left to be done about its end.
     """
 
     kid: str
@@ -44,6 +45,11 @@ class OwnKey:
     since: int | None = None
     last: Mapping[str, tuple[int, str]] | None = None
     settled: int | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether others are told that it signs no more: its end is settled, or it was revoked."""
+        return self.settled is not None or self.reason in ("lost", "compromised")
 
     def phase(self, now: int) -> Phase:
         if self.begins is None or now < self.begins:

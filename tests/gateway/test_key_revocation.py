@@ -7,13 +7,18 @@ from dataclasses import replace
 import pytest
 from starlette.testclient import TestClient
 
+from audit import log as exchange_log
 from audit.errors import ReceiptError
-from audit.form import FINDING, KEY_CHANGED
+from audit.form import CONTINUED, FINDING, KEY_CHANGED, parse_entry
+from audit.note import claimed_signers
 from audit.receipts import open_receipt, sign_receipt
+from audit.shards import origin_of
 from gateway import approvals, party_document
 from gateway.errors import ConflictError, ProposalError
 from gateway.key_revocation import propose_revocation, stop_key
+from gateway.key_rotation import settle
 from gateway.key_trust import pinned_before
+from gateway.log_succession import continue_log
 from gateway.store.own_keys import Doubted, doubted
 from gateway.sync.apply import is_passed_over
 from gateway.sync.receive import take_receipt
@@ -26,7 +31,7 @@ from schemas.errors import BatchError
 from schemas.times import now_millis, utc_text
 from tests.gateway.callers import caller, listening
 from tests.gateway.hands import carry, entries, hand_in, party_at, publish
-from tests.gateway.key_hands import forged, keeper_of, revoked, rotated, settled, told
+from tests.gateway.key_hands import forged, keeper_of, own, revoked, rotated, settled, told
 from tests.people import person
 from tests.world import WUJIANG, Node, reading_line
 
@@ -222,3 +227,28 @@ def test_a_key_cannot_have_been_stolen_in_the_future(wujiang: Node) -> None:
     with pytest.raises(ConflictError) as caught:
         propose_revocation(wujiang.gateway, "oauth", since=None, kid="x", by=keeper, now=now_millis())
     assert caught.value.code == "keys.unknown"
+
+
+def test_the_log_goes_on_in_a_successor_shard_where_its_key_was_stolen(wujiang: Node) -> None:
+    gateway = wujiang.gateway
+    gateway.sequencer.step()
+    stolen, origin = gateway.log_signer, gateway.settings.log_origin
+    revoked(wujiang, "log", since=now_millis())
+    assert not continue_log(gateway, now=now_millis())
+    gateway.sequencer.step()
+    with gateway.database.read() as session:
+        ended = exchange_log.head(session)
+    assert ended.checkpoint is not None
+    assert stolen.verifier.key_id not in {key_id for _, key_id in claimed_signers(ended.checkpoint)}
+    settle(gateway, now=now_millis())
+    while gateway.sequencer.step():
+        pass
+    with gateway.database.read() as session:
+        head = exchange_log.head(session)
+        first = parse_entry(exchange_log.entries(session, 0, 1)[0])
+    assert (head.shard, first["t"], first["detail"]["size"]) == (2, CONTINUED, ended.size)
+    document = own(wujiang)
+    assert document.log.origin == origin_of(origin, 2)
+    assert document.log_vkeys == (gateway.log_signers(document.log.origin)[0].vkey,)
+    old = {vkey.vkey: vkey.size for vkey in document.retired.log}
+    assert old == {stolen.vkey: ended.size, gateway.log_signer.vkey: ended.size}
