@@ -114,9 +114,7 @@ def renew_certificate(home: Home, *, now: int) -> x509.Certificate:
         KeysError: a private key cannot be read.
     """
     settings, folder, passphrase = home.settings, home.settings.home / "tls", home.settings.passphrase()
-    ours = (folder / "server.pem", folder / "server.key", folder / "ca.pem")
-    if (settings.tls.certificate, settings.tls.key, settings.tls.ca) != ours:
-        raise HomeError("the certificate in use was issued elsewhere: renew it there", code="home.certificate-foreign")
+    require_own_certificate(home)
     ca_key = load_ec(folder / "ca.key", passphrase)
     key = load_ec(folder / "server.key", passphrase)
     ca = _read_certificate(folder / "ca.pem")
@@ -126,6 +124,22 @@ def renew_certificate(home: Home, *, now: int) -> x509.Certificate:
     certificate = _issue_server(ca, ca_key, key.public_key(), settings.party, host_of(settings.url), instant)
     replace_file(folder / "server.pem", certificate.public_bytes(Encoding.PEM))
     return certificate
+
+
+def require_own_certificate(home: Home) -> None:
+    """Go on only where the settings name the files that `create_home` made.
+
+    Raises:
+        HomeError: `home.certificate-foreign`.
+    """
+    tls, folder = home.settings.tls, home.settings.home / "tls"
+    if (tls.certificate, tls.key, tls.ca) != (folder / "server.pem", folder / "server.key", folder / "ca.pem"):
+        raise HomeError("the certificate in use was issued elsewhere: renew it there", code="home.certificate-foreign")
+
+
+def issue_authority(key: ec.EllipticCurvePrivateKey, party: str, *, now: int) -> x509.Certificate:
+    """The certificate of a new authority of `party`, over its own `key`; `now` in ms UTC."""
+    return _issue_ca(key, party, _instant(now))
 
 
 def _move_into_place(building: Path, directory: Path) -> None:

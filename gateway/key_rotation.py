@@ -24,6 +24,7 @@ from audit.log import append
 from audit.shards import origin_of
 from gateway.db import ReadSession, WriteSession
 from gateway.errors import ConflictError
+from gateway.files import replace_file
 from gateway.keyring import TOKENS_END, public_of
 from gateway.log_succession import continue_log
 from gateway.party_document import is_stale, publish_document
@@ -116,6 +117,8 @@ def settle(gateway: Gateway, *, now: int) -> list[OwnKey]:
                 continue  # another process was quicker
             last = last_signed(gateway, session, key) if key.last is None else key.last
             own_keys.change_key(session, key.kid, last=last, settled=now)
+            if key.use == "tls":
+                _forget_authority(gateway, session, now)
             log_change(gateway, session, "retired", key, None, now, last=written(last))
         gateway.keys.forget()
     continue_log(gateway, now=now)
@@ -209,6 +212,25 @@ def written(last: Mapping[str, tuple[int, str]]) -> dict[str, object]:
     return {name: {"seq": seq, "manifest": manifest} for name, (seq, manifest) in last.items()}
 
 
+def obstacle_of(gateway: Gateway, session: ReadSession, key: OwnKey, now: int) -> tuple[str, tuple[str, ...]]:
+    """What keeps the next key from being used, and which partners do not know it."""
+    if key.begins is not None:
+        return f"it signs from {beijing_text(key.begins)} on", ()
+    if key.published is None or key.serial is None:
+        return "a party document with it has to be signed by the identity key and installed", ()
+    held = own_keys.exchanges(session)
+    missing = tuple(
+        party.code
+        for party in parties(session)
+        if party.state == "active" and ((known := held.get(party.code)) is None or (known.holds or 0) < key.serial)
+    )
+    over = key.published + int(gateway.settings.keys.overlap * 1000)
+    if missing and now < over:
+        detail = f"{', '.join(missing)} must take document {key.serial} first, or {beijing_text(over)} must come"
+        return detail, missing
+    return "", missing
+
+
 def _begin(gateway: Gateway, use: Rotating, by: Person, now: int) -> OwnKey:
     """Step 1. Published at once where the identity key is here."""
     with gateway.database.write() as session:
@@ -243,38 +265,33 @@ def _take_into_use(gateway: Gateway, coming: OwnKey, by: Person, now: int) -> Ow
 
 def _status(gateway: Gateway, session: ReadSession, key: OwnKey, now: int) -> KeyStatus:
     phase = key.phase(now)
-    try:
-        gateway.keys.private_of(key)
-        present = True
-    except KeysError:
-        present = False
+    present = _is_here(gateway, key)
     step, waits_for = "", ""
     missing: tuple[str, ...] = ()
     if phase == "next" and key.settled is None:
-        step, (waits_for, missing) = "take into use", _obstacle(gateway, session, key, now)
+        step, (waits_for, missing) = "take into use", obstacle_of(gateway, session, key, now)
     elif phase == "retired" and not key.over:
         over = beijing_text(_over_at(gateway, key))
         step, waits_for = "retire", "" if _is_over(gateway, key, now) else f"what it signed may come until {over}"
     return KeyStatus(key, phase, present, step, waits_for, missing)
 
 
-def _obstacle(gateway: Gateway, session: ReadSession, key: OwnKey, now: int) -> tuple[str, tuple[str, ...]]:
-    """What keeps the next key from being used, and which partners do not know it."""
-    if key.begins is not None:
-        return f"it signs from {beijing_text(key.begins)} on", ()
-    if key.published is None or key.serial is None:
-        return "a party document with it has to be signed by the identity key and installed", ()
-    held = own_keys.exchanges(session)
-    missing = tuple(
-        party.code
-        for party in parties(session)
-        if party.state == "active" and ((known := held.get(party.code)) is None or (known.holds or 0) < key.serial)
-    )
-    over = key.published + int(gateway.settings.keys.overlap * 1000)
-    if missing and now < over:
-        detail = f"{', '.join(missing)} must take document {key.serial} first, or {beijing_text(over)} must come"
-        return detail, missing
-    return "", missing
+def _is_here(gateway: Gateway, key: OwnKey) -> bool:
+    """Whether this host could sign with it."""
+    if key.use == "tls":
+        return gateway.settings.tls.ca.with_name("ca.key").exists()
+    try:
+        gateway.keys.private_of(key)
+    except KeysError:
+        return False
+    return True
+
+
+def _forget_authority(gateway: Gateway, session: WriteSession, now: int) -> None:
+    """Partners are told of the authorities that still count, and of no others."""
+    left = [row for row in own_keys.keys_of(session, "tls") if row.settled is None]
+    left.sort(key=lambda row: row.phase(now) != "in use")
+    replace_file(gateway.settings.tls.ca, "".join(row.public for row in left).encode("ascii"))
 
 
 def _is_over(gateway: Gateway, key: OwnKey, now: int) -> bool:

@@ -22,6 +22,7 @@ from gateway.keyring import KeyRing
 from gateway.outlines import load_outlines
 from gateway.publish import Publisher
 from gateway.quality import Judge
+from gateway.served_certificate import ServedCertificate
 from gateway.signals import Signals
 from gateway.store.interning import Interning
 from gateway.store.sites import Sites
@@ -48,6 +49,7 @@ class Gateway:
         self.party = settings.party
         self.database = Database(settings.database_url.get_secret_value(), pool=settings.database_pool)
         self.keys = KeyRing(home, self.database)
+        self.certificates = ServedCertificate(settings)
         self.heads = HeadStore(settings.home / "heads.db")
         self.signals = Signals()
         self.read_only: SharingError | None = None  # why nothing may be signed or published, if so

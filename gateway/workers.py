@@ -131,8 +131,9 @@ class Duties:
         release_arrived(self._gateway, now=now_millis())
 
     def _keep_keys(self) -> None:
-        """Finish what a rotation or a revocation left to be done once its time has come."""
+        """Finish what a rotation left to be done once its time has come; serve a certificate that was replaced."""
         settle(self._gateway, now=now_millis())
+        self._gateway.certificates.look()
 
     def _tidy(self) -> None:
         """Forget assertions and proofs that nobody could use again anyway; say what ends soon."""

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gateway import key_revocation, key_rotation, party_document
+from gateway import key_revocation, key_rotation, party_document, tls_rotation
 from gateway.cli.at_home import HomeOption, JsonOption, opened, signed_in
 from gateway.cli.terminal import InputError, read_text, say, say_json, say_table, tell
 from gateway.expiry import expiries
@@ -21,6 +21,10 @@ from schemas.times import beijing_text, now_millis, to_millis
 app = typer.Typer(help="This gateway's own keys, and how one follows another.", no_args_is_help=True)
 
 UseArgument = Annotated[str, typer.Argument(metavar="USE", help=f"Which key: {', '.join(ROTATING)}.")]
+
+RotatedArgument = Annotated[
+    str, typer.Argument(metavar="USE", help=f"Which key: {', '.join(ROTATING)}, tls or authority.")
+]
 
 
 @app.command("list")
@@ -52,14 +56,24 @@ def list_keys(home: HomeOption = Path(), *, as_json: JsonOption = False) -> None
 
 
 @app.command("rotate")
-def rotate(use: UseArgument, home: HomeOption = Path()) -> None:
+def rotate(use: RotatedArgument, home: HomeOption = Path()) -> None:
     """Take the next step of a key's rotation: make and publish the next key, or, later, take it into use.
 
-    Between the two, every partner takes the party document that names it. The identity does not rotate: partners
-    register a new one by telephone and two persons.
+    Between the two, every partner takes the party document that names it. `tls` renews the server certificate at
+    once; `authority` is what issues it, and takes two steps as keys do. The identity does not rotate: partners register
+    a new one by telephone and two persons.
     """
     with opened(home) as gateway:
-        status = key_rotation.rotate(gateway, _use(use), by=signed_in(gateway, "key.rotate"), now=now_millis())
+        person, now = signed_in(gateway, "key.rotate"), now_millis()
+        if use == "tls":
+            made = tls_rotation.rotate_certificate(gateway, by=person, now=now)
+            say(f"the server certificate is renewed until {made.not_valid_after_utc.isoformat()}")
+            return
+        if use == "authority":
+            key = tls_rotation.rotate_authority(gateway, by=person, now=now)
+            say(f"authority {key.kid} is the {key.phase(now)} one")
+            return
+        status = key_rotation.rotate(gateway, _use(use), by=person, now=now)
     begins = f" from {beijing_text(status.key.begins)} on" if status.key.begins else ""
     say(f"{use} key {status.key.kid} is the {status.phase} one{begins}")
     if status.waits_for:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway import key_revocation, key_rotation, party_document
+from gateway import key_revocation, key_rotation, party_document, tls_rotation
 from gateway.api.access import Home
 from gateway.console.access import may
 from gateway.expiry import expiries
@@ -62,6 +62,21 @@ def read_keys(gateway: Home, _: Reader) -> dict[str, Any]:
             {"what": one.what, "ends": beijing_text(one.ends)} for one in expiries(gateway, now=now) if one.level(now)
         ],
     }  # fmt: skip
+
+
+@router.post("/tls/renew", summary="A new server certificate")
+def renew_certificate(gateway: Home, person: Rotator) -> dict[str, Any]:
+    """From the authority in use; listeners take it up by themselves."""
+    made = tls_rotation.rotate_certificate(gateway, by=person, now=now_millis())
+    return {"ends": made.not_valid_after_utc.isoformat()}
+
+
+@router.post("/authority/rotate", summary="The next step of the TLS authority's rotation")
+def rotate_authority(gateway: Home, person: Rotator) -> dict[str, Any]:
+    """Make and publish the next authority, or have it issue. 409 where that waits for something."""
+    now = now_millis()
+    key = tls_rotation.rotate_authority(gateway, by=person, now=now)
+    return {"kid": key.kid, "state": key.phase(now)}
 
 
 @router.post("/{use}/rotate", summary="The next step of a rotation")
