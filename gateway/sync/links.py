@@ -26,38 +26,33 @@ class _Link:
 
 
 class Links:
-    """Keeps connections to partners open, and makes a new one when a partner's address or authority changes.
-
-    One that was replaced stays open until the end: another thread may be in the midst of a call.
-    """
+    """Keeps connections to partners open, and makes a new one when a partner's address or authority changes."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
-        self._lock = threading.Lock()  # guards what follows
+        self._lock = threading.Lock()  # guards `_links`
         self._links: dict[str, _Link] = {}
-        self._replaced: list[_Link] = []
 
     def to(self, party: Party) -> PartnerClient:
         """The client of `party`, shared by all threads. It authenticates with our oauth key of this moment."""
         where = (party.url, party.ca_pem)
         key = load_signing_key(self._gateway.keys.oauth.private)
         with self._lock:
-            link = self._links.get(party.code)
-            if link is not None and link.where == where:
-                link.auth.use_key(key)
-                return link.client
-            if link is not None:
-                self._replaced.append(link)
+            known = self._links.get(party.code)
+            if known is not None and known.where == where:
+                known.auth.use_key(key)
+                return known.client
             auth = self._auth(party, key)
             link = self._links[party.code] = _Link(where, PartnerClient(*where, auth), auth)
+        if known is not None:
+            known.client.close()
         return link.client
 
     def close(self) -> None:
         with self._lock:
-            for link in (*self._links.values(), *self._replaced):
+            for link in self._links.values():
                 link.client.close()
             self._links.clear()
-            self._replaced.clear()
 
     def _auth(self, party: Party, key: ECKey) -> GatewayAuth:
         return GatewayAuth(
