@@ -14,6 +14,13 @@ from dataclasses import dataclass
 
 from audit.note import NoteVerifier, parse_vkey
 
+MAX_SHARDS = 1_000  # a log that was frozen more often than that is not believed to be one
+
+
+def origin_of(origin: str, shard: int) -> str:
+    """The origin of a shard of the log `origin`, which is also that of its first."""
+    return origin if shard == 1 else f"{origin}/{shard}"
+
 
 @dataclass(frozen=True)
 class LogKey:

@@ -32,10 +32,10 @@ from audit import log
 from audit.checkpoint import open_checkpoint, parse_checkpoint, sign_checkpoint
 from audit.errors import HeadConflictError, LogBehindError, LogCorruptError
 from audit.heads import HeadStore
+from audit.keys import origin_of
 from audit.log import Head
 from audit.merkle import empty_root, leaf_hash
 from audit.note import NoteSigner, claimed_signers, note_text
-from audit.shards import origin_of
 from audit.tables import log_leaf, log_outbox
 from audit.tree import grow, read_back, store_head
 from schemas.errors import SignatureError

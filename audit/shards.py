@@ -30,7 +30,7 @@ from audit.checkpoint import Checkpoint, open_checkpoint
 from audit.entry import make_entry
 from audit.errors import ShardError
 from audit.form import CONTINUED
-from audit.keys import LogKeys
+from audit.keys import LogKeys, origin_of
 from audit.log import EMPTY_HEAD, Head
 from audit.merkle import leaf_hash
 from audit.note import NoteVerifier
@@ -39,11 +39,6 @@ from audit.tree import grow, store_head
 from schemas.jws import b64encode
 
 _CARRIED = 1_000  # entries written at a time
-
-
-def origin_of(origin: str, shard: int) -> str:
-    """The origin of a shard of the log `origin`, which is also that of its first."""
-    return origin if shard == 1 else f"{origin}/{shard}"
 
 
 def freeze(connection: Connection, entry: bytes) -> Head:

@@ -20,8 +20,8 @@ from typing import Any
 from audit import log as exchange_log
 from audit.entry import make_entry
 from audit.form import KEY_CHANGED
+from audit.keys import origin_of
 from audit.log import append
-from audit.shards import origin_of
 from gateway.db import ReadSession, WriteSession
 from gateway.errors import ConflictError
 from gateway.files import replace_file

@@ -14,6 +14,7 @@ from audit import log as exchange_log
 from audit import shards
 from audit.entry import make_entry
 from audit.form import FREEZE
+from audit.keys import origin_of
 from gateway.db import WriteSession
 from gateway.people.person import Person, actor_of
 from gateway.service import Gateway
@@ -26,17 +27,14 @@ Head = tuple[str, int, str]
 
 
 def freeze_log(gateway: Gateway, session: WriteSession, kid: str, *, by: Person, now: int) -> Head:
-    """Freeze the shard in force because the key `kid` was stolen; its last head.
-
-    Raises:
-        ShardError: `log.frozen`: it is already.
-    """
-    actor = actor_of(gateway.home, by.account)
-    detail = {"reason": "key.compromised", "kid": kid}
-    frozen = shards.freeze(
-        session, make_entry(FREEZE, at=utc_text(now), party=gateway.party, actor=actor, detail=detail)
-    )
-    return shards.origin_of(gateway.settings.log_origin, frozen.shard), frozen.size, jws.b64encode(frozen.root)
+    """Freeze the shard in force because the key `kid` was stolen, unless somebody has frozen it; its last head."""
+    frozen = exchange_log.head(session, lock=True)
+    if frozen.frozen is None:
+        detail = {"reason": "key.compromised", "kid": kid}
+        actor = actor_of(gateway.home, by.account)
+        entry = make_entry(FREEZE, at=utc_text(now), party=gateway.party, actor=actor, detail=detail)
+        frozen = shards.freeze(session, entry)
+    return origin_of(gateway.settings.log_origin, frozen.shard), frozen.size, jws.b64encode(frozen.root)
 
 
 def continue_log(gateway: Gateway, *, now: int) -> bool:
@@ -51,7 +49,7 @@ def continue_log(gateway: Gateway, *, now: int) -> bool:
         if frozen.frozen is None or not frozen.signed:
             return False
         shards.continue_log(session, origin, at=utc_text(now), party=gateway.party, reason="key.compromised")
-        ended = {shards.origin_of(origin, frozen.shard): (frozen.size, jws.b64encode(frozen.root))}
+        ended = {origin_of(origin, frozen.shard): (frozen.size, jws.b64encode(frozen.root))}
         signer = gateway.keys.in_use("log", now)
         own_keys.change_key(session, signer.kid, last={**(signer.last or {}), **ended})
         for key in stolen:

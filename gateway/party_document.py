@@ -21,9 +21,9 @@ from sqlalchemy.exc import IntegrityError
 from audit import log as exchange_log
 from audit.entry import make_entry
 from audit.form import KEY_CHANGED
+from audit.keys import origin_of
 from audit.log import append
 from audit.note import NoteVerifier
-from audit.shards import origin_of
 from gateway.db import WriteSession
 from gateway.files import replace_file
 from gateway.home import Home, HomeError

@@ -20,6 +20,9 @@ from gateway.ingest.door import Door
 from gateway.ingest.tally import Tally
 from gateway.keyring import KeyRing
 from gateway.outlines import load_outlines
+from gateway.people.passwords import Passwords
+from gateway.people.second_factor import Seal
+from gateway.people.tries import Tries
 from gateway.publish import Publisher
 from gateway.quality import Judge
 from gateway.served_certificate import ServedCertificate
@@ -62,6 +65,9 @@ class Gateway:
         self.publisher = Publisher(self.party, self.database, self.heads, self.keys, self.interning, self.sites)
         self.cursors = Cursors(secret.derive("cursors"))
         self.devices = Devices(secret.derive("devices"))
+        self.passwords = Passwords()
+        self.second_factors = Seal(secret.derive("totp"))
+        self.tries = Tries(secret.derive("sign-in"))
         # On SQLite the gateway is one process: a memory of proofs in it keeps reads from becoming writes.
         self.proofs: Replay = (
             MemoryReplay(now_millis()) if self.database.is_sqlite else DatabaseReplay(self.database.write, proof_seen)

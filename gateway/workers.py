@@ -19,6 +19,7 @@ from gateway.errors import ReadOnlyError
 from gateway.expiry import expiries
 from gateway.ingest.release import release_arrived
 from gateway.key_rotation import settle
+from gateway.people.enrolment import forget_past
 from gateway.quality import TOGETHER
 from gateway.service import Gateway
 from gateway.signals import Signal
@@ -136,10 +137,12 @@ class Duties:
         self._gateway.certificates.look()
 
     def _tidy(self) -> None:
-        """Forget assertions and proofs that nobody could use again anyway; say what ends soon."""
+        """Forget assertions, proofs, sessions and codes that nobody could use again anyway; say what ends
+        soon."""
         now = now_millis()
         with self._gateway.database.write() as session:
             forget_expired(session, now)
+            forget_past(session, now=now)
         for one in expiries(self._gateway, now=now):
             level = one.level(now)
             if level > self._warned.get(one.what, 0):

@@ -1,7 +1,7 @@
 """The log may have several shards; what there is becomes the first.
 
 Revision: 20261124_shards
-Follows: 20261124_backlog
+Follows: 20261124_rates
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from alembic import op
 from audit.tables import append_only_triggers
 
 revision = "20261124_shards"
-down_revision = "20261124_backlog"
+down_revision = "20261124_rates"
 branch_labels = None
 depends_on = None
 

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from gateway.cli import (
+    access,
     audit,
     batch,
     check,
@@ -24,10 +25,13 @@ from gateway.cli import (
     keys,
     limits,
     partner,
+    person,
     plan,
     profile,
+    proposal,
     send,
     setup,
+    sign_in,
     sync,
     table,
 )
@@ -69,10 +73,17 @@ app.command()(setup.serve)
 app.command()(send.send)
 app.command()(check.check)
 app.command()(doctor.doctor)
+app.command()(sign_in.sign_in)
+app.command()(sign_in.sign_out)
+app.command()(sign_in.whoami)
+app.command()(sign_in.confirm)
 for name, group in {
+    "person": person.app,
+    "proposal": proposal.app,
     "plan": plan.app,
     "partner": partner.app,
     "client": client.app,
+    "access": access.app,
     "device": device.app,
     "profile": profile.app,
     "table": table.app,

@@ -56,7 +56,7 @@ def test_an_identity_does_not_rotate_and_neither_does_what_is_no_key(signed_in: 
 
 
 def test_a_revocation_is_proposed_and_a_key_stopped_at_the_terminal(wujiang: Node, signed_in: Path) -> None:
-    refused(taipu("keys", "revoke", "oauth", "--home", signed_in), "input.needed")
+    refused(taipu("keys", "revoke", "oauth", "--home", signed_in), "input.needed", 2)
     since = beijing_text(now_millis() - DAY)
     done = taipu("keys", "revoke", "oauth", "--compromised-since", since, "--home", signed_in)
     assert done.exit_code == 0, done.output

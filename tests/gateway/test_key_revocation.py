@@ -10,9 +10,9 @@ from starlette.testclient import TestClient
 from audit import log as exchange_log
 from audit.errors import ReceiptError
 from audit.form import CONTINUED, FINDING, KEY_CHANGED, parse_entry
+from audit.keys import origin_of
 from audit.note import claimed_signers
 from audit.receipts import open_receipt, sign_receipt
-from audit.shards import origin_of
 from gateway import approvals, party_document
 from gateway.errors import ConflictError, ProposalError
 from gateway.key_revocation import propose_revocation, stop_key
