@@ -25,6 +25,7 @@ from typing import Any
 from audit.errors import EntryError, HeadConflictError, LogError, ProofError, ReceiptError, ShardError, TileError
 from partners.document import PartyDocumentError, PartyError
 from partners.errors import AuthenticationError, ClientInactiveError, PartnerError, RegistrationError, ScopeError
+from partners.keys import KeysError
 from schemas.calendar import CalendarError
 from schemas.errors import (
     BatchError,
@@ -166,6 +167,7 @@ STATUS: dict[type[SharingError], int] = {
     PartyError: 400,
     PartyDocumentError: 400,
     PartnerError: 502,
+    KeysError: 503,
     ReadOnlyError: 503,
     LogError: 503,
     HeadConflictError: 503,

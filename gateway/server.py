@@ -189,7 +189,8 @@ def make_server(app: FastAPI, address: Address, settings: Settings) -> uvicorn.S
     """A server of `app` on one listener, with the settings' certificate; the caller runs it."""
 
     def context(config: uvicorn.Config, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:  # noqa: ARG001
-        return tls_context(settings)
+        gateway: Gateway = app.state.gateway
+        return gateway.certificates.follow(tls_context(settings))
 
     config = uvicorn.Config(
         app,

@@ -127,6 +127,15 @@ class Retry(_Group):
         return value
 
 
+class KeySettings(_Group):
+    """How this gateway's own keys follow one another, and how it learns of its partners' new ones."""
+
+    overlap: float = Field(default=86_400.0, ge=0, le=31 * 86_400)
+    """Seconds after which a new key is used although a partner has not taken the document that names it."""
+    refresh: float = Field(default=600.0, ge=0.05, le=86_400)
+    """Seconds between two requests for a partner's party document; an unknown key asks for it at once."""
+
+
 class Loggers(_Group):
     """The listener for HJ 212 data loggers; its defaults are for a district of a thousand of them."""
 

@@ -154,9 +154,12 @@ class PartnerClient:
         )  # fmt: skip
         return answer.json()
 
-    def get(self, path: str, params: dict[str, Any] | None = None, *, accept: tuple[int, ...] = (200,)) -> Answer:
+    def get(
+        self, path: str, params: dict[str, Any] | None = None, *, accept: tuple[int, ...] = (200,),
+        headers: dict[str, str] | None = None,
+    ) -> Answer:  # fmt: skip
         """Any other resource of the partner, read whole and bounded."""
-        return self._get(path, params=params, accept=accept, limit=MAX_PAGE)
+        return self._get(path, params=params, accept=accept, headers=headers, limit=MAX_PAGE)
 
     def _get(self, path: str, *, wait: float = 0, **options: Any) -> Answer:
         return self._send("GET", path, timeout=httpx.Timeout(_READ + wait, connect=_CONNECT), **options)

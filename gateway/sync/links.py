@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
+from joserfc.jwk import ECKey
 from sqlalchemy import Connection, select
 
 from gateway.service import Gateway
@@ -17,39 +18,48 @@ from partners.oauth.keys import load_signing_key
 SCOPES = ("feeds:read", "feeds:push", "receipts:write")
 
 
+@dataclass(frozen=True)
+class _Link:
+    where: tuple[str, str]
+    client: PartnerClient
+    auth: GatewayAuth
+
+
 class Links:
     """Keeps connections to partners open, and makes a new one when a partner's address or authority changes."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
-        self._lock = threading.Lock()  # guards `_clients`
-        self._clients: dict[str, tuple[tuple[str, str], PartnerClient]] = {}
+        self._lock = threading.Lock()  # guards `_links`
+        self._links: dict[str, _Link] = {}
 
     def to(self, party: Party) -> PartnerClient:
-        """The client of `party`, shared by all threads."""
+        """The client of `party`, shared by all threads. It authenticates with our oauth key of this moment."""
         where = (party.url, party.ca_pem)
+        key = load_signing_key(self._gateway.keys.oauth.private)
         with self._lock:
-            known = self._clients.get(party.code)
-            if known is not None and known[0] == where:
-                return known[1]
-            client = PartnerClient(party.url, party.ca_pem, self._auth(party))
-            self._clients[party.code] = (where, client)
+            known = self._links.get(party.code)
+            if known is not None and known.where == where:
+                known.auth.use_key(key)
+                return known.client
+            auth = self._auth(party, key)
+            link = self._links[party.code] = _Link(where, PartnerClient(*where, auth), auth)
         if known is not None:
-            known[1].close()
-        return client
+            known.client.close()
+        return link.client
 
     def close(self) -> None:
         with self._lock:
-            for _, client in self._clients.values():
-                client.close()
-            self._clients.clear()
+            for link in self._links.values():
+                link.client.close()
+            self._links.clear()
 
-    def _auth(self, party: Party) -> GatewayAuth:
+    def _auth(self, party: Party, key: ECKey) -> GatewayAuth:
         return GatewayAuth(
             issuer=party.issuer,
             token_endpoint=party.document.endpoints["token"],
             client_id=gateway_client_id(self._gateway.party),
-            key=load_signing_key(self._gateway.keys.oauth.private),
+            key=key,
             scopes=SCOPES,
         )
 
