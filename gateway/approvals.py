@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from gateway import proposals
+from gateway import proposals, registry
 from gateway.people.person import Person
 from gateway.proposals import Kind, Proposal
 from gateway.service import Gateway
 
-_ALL: tuple[Kind, ...] = ()
+_ALL: tuple[Kind, ...] = (*registry.KINDS,)
 KINDS: Mapping[str, Kind] = MappingProxyType({kind.name: kind for kind in _ALL})
 
 

@@ -140,6 +140,7 @@ STATUS: dict[type[SharingError], int] = {
 
 _BY_CODE = {
     "party.exists": 409,
+    "party.state-wrong": 409,
     "party.unknown": 404,
     "proposal.unknown": 404,
     "sign-in.wait": 429,

@@ -127,6 +127,13 @@ class Retry(_Group):
         return value
 
 
+class Partners(_Group):
+    """Where partners' gateways may be; an address that a stranger gave must not lead into a network of ours."""
+
+    networks: Networks = ()
+    """Networks in which partners may be although they are not public, such as 10.1.0.0/16; public ones always may."""
+
+
 class Loggers(_Group):
     """The listener for HJ 212 data loggers; its defaults are for a district of a thousand of them."""
 

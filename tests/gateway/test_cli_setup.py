@@ -18,6 +18,7 @@ from gateway.party_document import own_document
 from gateway.settings import FILE_NAME
 from partners.client import PartnerClient
 from partners.document import open_document
+from partners.reach import ANYWHERE
 from tests.gateway.commands import ended, process, refused, taipu, taipu_json
 from tests.world import QINGPU, free_port
 
@@ -168,7 +169,9 @@ def test_serve_speaks_tls_under_its_own_authority_and_stops_when_told_to(tmp_pat
         assert started.stderr is not None
         ready = json.loads(started.stderr.readline())
         assert (ready["event"], ready["party"]) == ("gateway.ready", QINGPU)
-        with PartnerClient(f"https://127.0.0.1:{port}", (home / "tls" / "ca.pem").read_text()) as client:
+        with PartnerClient(
+            f"https://127.0.0.1:{port}", (home / "tls" / "ca.pem").read_text(), reach=ANYWHERE
+        ) as client:
             assert open_document(client.party_document()).party == QINGPU
         refused(taipu("serve", home), "listen.unavailable")
         started.send_signal(signal.SIGINT)

@@ -15,7 +15,7 @@ from gateway.health import check_health
 from gateway.home import open_home
 from gateway.service import Gateway
 from gateway.store import feeds, tables
-from gateway.sync.links import contacts
+from gateway.sync.contacts import contacts
 from partners import tables as partner_tables
 from tests.gateway.hands import hand_in, stored
 from tests.world import (
