@@ -23,7 +23,7 @@ from audit.form import REFUSAL
 from audit.log import append
 from gateway.api import exchange, feeds, identity, log, observations, plan, quality, records, schemas, submissions
 from gateway.api.access import refuse_nul
-from gateway.console import pages, status
+from gateway.console import pages, partners, status
 from gateway.errors import AccessDeniedError, RequestError, problem, status_of
 from gateway.service import Gateway
 from partners.errors import AuthenticationError, ClientInactiveError, ScopeError
@@ -66,6 +66,7 @@ def create_console_app(gateway: Gateway, partner: FastAPI) -> FastAPI:
     app.state.partner = partner
     app.include_router(pages.router)
     app.include_router(status.router)
+    app.include_router(partners.router)
     _answer_problems(app)
     return app
 

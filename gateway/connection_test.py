@@ -20,6 +20,7 @@ import httpcore
 from cryptography import x509
 
 from gateway.service import Gateway
+from gateway.sync.apply import TOLERATED_SKEW
 from gateway.sync.contacts import contacts
 from gateway.sync.links import gateway_auth
 from partners.client import Answer, PartnerClient, trust
@@ -32,13 +33,14 @@ from schemas.errors import SharingError
 from schemas.times import DAY, beijing_text, to_millis
 
 PATIENCE = 3.0  # seconds for any one connection, from looking its name up to the last byte
-TOLERATED_SKEW = 60_000  # ms
+
 VERSIONS = (1,)  # of the protocol, as this program speaks it
 LATELY = DAY  # ms within which a partner's gateway has called us, if it calls us at all
 _PARTY_PATH = "/.well-known/taipu"
 _FEEDS_PATH = "/v1/feeds"
 _STEPS = ("address", "connection", "certificate", "clock", "document", "metadata", "our access", "their access")
-_UNREACHED = ("partner.name-unknown", "partner.unreachable")
+UNREACHED = ("partner.name-unknown", "partner.unreachable")
+"""Codes of steps after which trying again later may help."""
 
 # What OpenSSL's verification says, by number (x509_vfy.h), in our words: a code, and what to do.
 _VERIFICATION = {
@@ -92,7 +94,7 @@ class Report:
         """
         if self.token is None:
             failure = self.failure or Step("document", "failed", "there is no party document", "partner.refused")
-            kind = PartnerUnreachableError if failure.code in _UNREACHED else PartnerRefusedError
+            kind = PartnerUnreachableError if failure.code in UNREACHED else PartnerRefusedError
             raise kind(failure.text, code=failure.code)
         return self.token
 
@@ -177,8 +179,9 @@ def _try(trial: _Trial) -> Report:
     trial.attempt("connection", lambda: _connection(trial), "address")
     # The document comes before the certificate: it says which authority vouches for that, unless we were told.
     trial.attempt("document", lambda: _document(trial), "connection")
-    trial.attempt("certificate", lambda: _certificate(trial), "connection")
-    trial.attempt("clock", lambda: _clock(trial), "connection")
+    told = ("connection",) if trial.authorities is not None else ("connection", "document")
+    trial.attempt("certificate", lambda: _certificate(trial), *told)
+    trial.attempt("clock", lambda: _clock(trial), *(() if trial.skew is not None else ("connection", "document")))
     # A document that is read but not as it should be (expired, say) keeps nobody from going on, here as elsewhere.
     read = () if trial.document is not None else ("document",)
     trial.attempt("metadata", lambda: _metadata(trial), *read, "certificate")
@@ -200,10 +203,6 @@ def _connection(trial: _Trial) -> str:
 
 def _certificate(trial: _Trial) -> str:
     """The chain, the name and the dates, under the authorities we were given or those of the document."""
-    if trial.authorities is None:
-        raise _FailedError(
-            "no document says which authority vouches for it: give that authority", code="certificate.authority-unknown"
-        )
     try:
         context = trust(trial.authorities)
     except ssl.SSLError as error:
@@ -271,8 +270,10 @@ def _say_unverified(error: BaseException) -> _FailedError:
 def _fetch(trial: _Trial, path: str, ca_pem: str | None) -> Answer:
     """A resource that anybody may have, read as far as it may be long."""
     with PartnerClient(trial.url, ca_pem, reach=trial.gateway.reach, patience=PATIENCE) as client:
-        answer = client.get(path, accept=(200, *range(300, 400)), limit=MAX_DOCUMENT)
-        trial.skew = client.skew
+        try:
+            answer = client.get(path, accept=(200, *range(300, 400)), limit=MAX_DOCUMENT)
+        finally:
+            trial.skew = client.skew  # it told its time, whatever else it said
     if answer.status != 200:
         detail = f"it answers {path} with a redirect, which is never followed: name the address it leads to"
         raise _FailedError(detail, code="partner.redirects")

@@ -8,6 +8,7 @@ and why. Read from the database alone, for the command line, the console and the
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from audit.entry import make_entry
 from audit.form import PARTNER_CHANGED
@@ -72,6 +73,40 @@ def standings(session: ReadSession, now: int) -> list[Standing]:
         new = Standing(code, "proposed", None, Contact(), missing, proposals[0].proposed_at, (), tuple(proposals))
         found.append(new)
     return sorted(found, key=lambda one: one.code)
+
+
+def as_members(one: Standing, now: int) -> dict[str, Any]:
+    """A standing as the members of a JSON object; instants in ms UTC, and no document."""
+    party, offered = one.party, one.proposals[0].content if one.proposals else {}
+    return {
+        "party": one.code,
+        "name": party.document.names.zh if party else offered.get("name"),
+        "name_in_english": party.document.names.en if party else offered.get("name_in_english"),
+        "state": one.state,
+        "since": one.since,
+        "missing": None if one.missing is None else vars(one.missing),
+        "url": party.url if party else offered.get("url"),
+        "fingerprint": party.fingerprint if party else offered.get("fingerprint"),
+        "serial": party.document.serial if party else None,
+        "document_expires": one.expires,
+        "document_expires_days": None if one.expires is None else (one.expires - now) // DAY,
+        "last_call": one.contact.succeeded,
+        "last_failure": one.contact.failed,
+        "last_error": one.contact.error,
+        "last_called_us": one.contact.called,
+        "clock_skew_ms": one.contact.skew,
+        "changes": [
+            {name: value for name, value in vars(change).items() if name != "replaced"} for change in one.changes
+        ],
+        "proposals": [
+            {
+                "id": proposal.id, "kind": proposal.kind, "digest": proposal.digest, "proposer": proposal.proposer,
+                "proposed_at": proposal.proposed_at, "expires": proposal.expires, "reason": proposal.reason,
+                "content": dict(proposal.content),
+            }
+            for proposal in one.proposals
+        ],
+    }  # fmt: skip
 
 
 def days_left(session: ReadSession, now: int) -> dict[str, int]:
