@@ -24,7 +24,7 @@ from audit.log import append
 from gateway.api import exchange, feeds, identity, log, observations, plan, quality, records, schemas, submissions
 from gateway.api.access import refuse_nul
 from gateway.console import pages, partners, status
-from gateway.errors import AccessDeniedError, RequestError, problem, status_of
+from gateway.errors import AccessDeniedError, RateExceededError, RequestError, problem, status_of
 from gateway.service import Gateway
 from partners.errors import AuthenticationError, ClientInactiveError, ScopeError
 from partners.principal import Principal
@@ -85,6 +85,8 @@ def _answer_sharing_error(request: Request, error: Exception) -> JSONResponse:
     headers = {"Cache-Control": "no-store"}
     if isinstance(error, AuthenticationError | ScopeError):
         headers["WWW-Authenticate"] = error.challenge
+    if isinstance(error, RateExceededError):
+        headers["Retry-After"] = str(error.retry_after)
     if error.code == "limit.replay-memory-full":
         headers["Retry-After"] = "60"
     return JSONResponse(problem(error), status_of(error), headers, media_type=PROBLEM)
@@ -122,6 +124,8 @@ def _log_refusal(request: Request, error: SharingError) -> None:
         return
     gateway: Gateway = request.app.state.gateway
     detail = {"code": error.code, "method": request.method, "path": request.url.path[:500]}
+    if "rule" in error.extra:
+        detail["rule"] = str(error.extra["rule"])
     entry = make_entry(
         REFUSAL, at=utc_text(now_millis()), party=gateway.party, actor=caller.client_id, peer=caller.party,
         detail=detail,

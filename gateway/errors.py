@@ -2,6 +2,7 @@
 
     SharingError
     ├── AccessDeniedError     the plan or a scope does not allow it; logged with who asked
+    │   └── RateExceededError     more often than the plan says; `retry_after` seconds later again
     ├── NotFoundError         there is no such thing, or none the caller may know of
     ├── ConflictError         the request does not fit the state: a gap, a fork, a key used for other content
     ├── CursorError           a page's cursor is malformed, or beyond the head
@@ -17,6 +18,8 @@ person at a terminal can meet (settings, key files) needs no row.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from audit.errors import EntryError, HeadConflictError, LogError, ProofError, ReceiptError, TileError
 from partners.document import PartyDocumentError, PartyError
@@ -39,6 +42,16 @@ class AccessDeniedError(SharingError):
     """The plan in force, or the token's scope, does not allow this."""
 
     code = "access.denied"
+
+
+class RateExceededError(AccessDeniedError):
+    """The plan lets this client ask less often. `retry_after` is in seconds."""
+
+    code = "access.rate-exceeded"
+
+    def __init__(self, detail: str, retry_after: int, **members: Any) -> None:
+        super().__init__(detail, **members)
+        self.retry_after = retry_after
 
 
 class NotFoundError(SharingError):
@@ -109,6 +122,7 @@ STATUS: dict[type[SharingError], int] = {
     ScopeError: 403,
     ClientInactiveError: 403,
     AccessDeniedError: 403,
+    RateExceededError: 429,
     NotFoundError: 404,
     ConflictError: 409,
     CursorError: 400,

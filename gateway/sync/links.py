@@ -22,7 +22,7 @@ SCOPES = ("feeds:read", "feeds:push", "receipts:write")
 
 def may_pass(party: Party, dataset: Dataset | None) -> bool:
     """Whether batches of `dataset` go to or from `party` in its state; None: of one that no plan in force has."""
-    passes = getattr(dataset, "despite_suspension", False)  # safety alerts, where the plan says so
+    passes = dataset is not None and dataset.despite_suspension  # safety alerts, where the plan says so
     return party.exchanges or (party.state == "suspended" and passes)
 
 
