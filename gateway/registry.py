@@ -29,7 +29,7 @@ def add_partner(gateway: Gateway, token: str, *, url: str, ca_pem: str | None, f
             party=party.code,
             kind="gateway",
             scopes=frozenset(SCOPES),
-            jwks=party.jwks,
+            jwks="",  # those of its document, whichever is in force
         )
         add_client(session, client, now)
         detail = {"fingerprint": party.fingerprint, "serial": party.document.serial, "url": party.url}

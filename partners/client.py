@@ -13,6 +13,7 @@ import re
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import httpx
@@ -70,17 +71,30 @@ class Answer:
         return body
 
 
+@dataclass(frozen=True)
+class OwnCertificate:
+    """What we show where a partner asks for a client certificate: PEM files, the key under `passphrase` if any."""
+
+    file: Path
+    key: Path
+    passphrase: bytes | None = None
+
+
 class PartnerClient:
     """One partner's gateway. Safe to share between threads; close it when done.
 
     With `ca_pem` None nobody vouches for who answers: good for a party document alone, which proves itself once its
-    fingerprint has been compared. Nothing of ours is ever sent that way.
+    fingerprint has been compared. Nothing of ours is ever sent that way. `certificate` is shown to who asks for one.
     """
 
-    def __init__(self, url: str, ca_pem: str | None, auth: GatewayAuth | None = None) -> None:
+    def __init__(
+        self, url: str, ca_pem: str | None, auth: GatewayAuth | None = None, certificate: OwnCertificate | None = None
+    ) -> None:
         if ca_pem is None and auth is not None:
             raise RuntimeError("tokens are sent to nobody but whom the partner's authority vouches for")
         context = _trust(ca_pem)
+        if certificate is not None:
+            context.load_cert_chain(certificate.file, certificate.key, certificate.passphrase)
         self._http = httpx.Client(
             base_url=url,
             verify=context,

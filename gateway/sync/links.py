@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select
 
 from gateway.service import Gateway
 from partners import tables
-from partners.client import PartnerClient
+from partners.client import OwnCertificate, PartnerClient
 from partners.directory import Party
 from partners.oauth.client import GatewayAuth
 from partners.oauth.keys import load_signing_key
@@ -32,7 +32,7 @@ class Links:
             known = self._clients.get(party.code)
             if known is not None and known[0] == where:
                 return known[1]
-            client = PartnerClient(party.url, party.ca_pem, self._auth(party))
+            client = PartnerClient(party.url, party.ca_pem, self._auth(party), own_certificate(self._gateway))
             self._clients[party.code] = (where, client)
         if known is not None:
             known[1].close()
@@ -51,7 +51,14 @@ class Links:
             client_id=gateway_client_id(self._gateway.party),
             key=load_signing_key(self._gateway.keys.oauth.private),
             scopes=SCOPES,
+            certified=True,
         )
+
+
+def own_certificate(gateway: Gateway) -> OwnCertificate:
+    """The certificate of our own listeners, which says for the caller's end of a connection whose gateway calls."""
+    tls = gateway.settings.tls
+    return OwnCertificate(tls.certificate, tls.key, gateway.settings.passphrase())
 
 
 def gateway_client_id(party: str) -> str:
