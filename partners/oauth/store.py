@@ -66,9 +66,9 @@ def add_client(connection: Connection, new: Client, now: int, keys: Sequence[Cli
     keys = keys or [ClientKey(thumbprint, None, now) for thumbprint in sorted(new.certificates)]
     if new.jwks:
         keys = [*keys, *read_client_keys(new.jwks, begins=now)]
-    known = connection.execute(select(party.c.code).where(party.c.code == new.party)).one_or_none() is not None
-    _check_binding(new, keys, of_partner=known)
-    if new.kind != "gateway" or not known or keys:
+    of_partner = _is_partner(connection, new.party)
+    _check_binding(new, keys, of_partner=of_partner)
+    if new.kind != "gateway" or not of_partner or keys:
         _check_keys([], keys, now)
     row = {
         "client_id": new.client_id,
@@ -114,7 +114,7 @@ def add_keys(connection: Connection, client_id: str, keys: Sequence[ClientKey], 
     if found is None:
         raise RegistrationError("there is no such client", code="client.unknown")
     held = keys_of(connection, client_id)
-    if found.kind == "gateway" and not held:
+    if found.kind == "gateway" and not held and _is_partner(connection, found.party):
         detail = "the keys of a partner's gateway are those of its party document"
         raise RegistrationError(detail, code="client.keys-of-document")
     _check_keys(held, keys, now)
@@ -184,6 +184,10 @@ def endings(connection: Connection, now: int) -> list[Ending]:
             if client_id in active and last and len(last) == len(some):
                 found.append(Ending(client_id, what, max(last), (max(last) - now) // DAY))
     return found
+
+
+def _is_partner(connection: Connection, code: str) -> bool:
+    return connection.execute(select(party.c.code).where(party.c.code == code)).one_or_none() is not None
 
 
 def _by_sort(keys: Sequence[ClientKey]) -> Mapping[str, list[ClientKey]]:
