@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import update
-
 from audit.entry import make_entry
 from audit.form import PARTNER_CHANGED, PARTNER_REGISTERED
 from audit.log import append
@@ -21,7 +19,6 @@ from gateway.people.person import Person, actor_of
 from gateway.proposals import MAX_REASON, Kind, Proposal, propose
 from gateway.service import Gateway
 from gateway.sync.links import SCOPES, gateway_client_id
-from partners import tables
 from partners.directory import (
     Party,
     PartyState,
@@ -170,7 +167,7 @@ def _register(
         party=party.code,
         kind="gateway",
         scopes=frozenset(SCOPES),
-        jwks=party.jwks,
+        jwks="",  # those of its document, whichever is in force
     )
     add_client(session, client, now)
     detail = {"fingerprint": party.fingerprint, "serial": party.document.serial, "url": party.url}
@@ -185,9 +182,8 @@ def _resume(gateway: Gateway, session: WriteSession, proposal: Proposal, by: Per
 
 
 def _end(gateway: Gateway, session: WriteSession, proposal: Proposal, by: Person, now: int) -> None:
-    """Its clients end with it. What it signed stays, and so do its keys."""
+    """Its clients end with it, since they are loaded with its state. What it signed stays, and so do its keys."""
     change_state(session, proposal.subject, "ended")
-    session.execute(update(tables.client).where(tables.client.c.party == proposal.subject).values(state="ended"))
     _note(gateway, session, proposal.subject, "ended", by=by, reason=proposal.reason, proposal=proposal.id, now=now)
 
 
@@ -202,22 +198,12 @@ def _pin_anew(gateway: Gateway, session: WriteSession, proposal: Proposal, by: P
         detail = f"party {before.code} has got another identity since this was proposed"
         raise PartyError(detail, code="party.state-wrong")
     document = open_document(content["document"])
-    client_id = gateway_client_id(before.code)
-    jwks = _jwks(session, before.code)
-    session.execute(update(tables.client).where(tables.client.c.client_id == client_id).values(jwks=jwks))
     note_change(
         session, before.code, before.state, now=now, actor=by.account, reason=proposal.reason, proposal=proposal.id,
         replaced=before.token,
     )  # fmt: skip
     said = {"state": before.state, "fingerprint": document.fingerprint, "fingerprint_before": before.fingerprint}
     _log(gateway, session, PARTNER_CHANGED, before.code, said, by.account, now)
-
-
-def _jwks(session: WriteSession, code: str) -> str:
-    party = find_party(session, code)
-    if party is None:
-        raise RuntimeError("the party whose identity was pinned just now is not there")
-    return party.jwks
 
 
 def _note(

@@ -9,7 +9,7 @@ import ipaddress
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, Literal, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, ValidationInfo, field_validator
 
@@ -109,6 +109,12 @@ class Tls(_Group):
     """The server certificate's private key, under `key_passphrase` if that is set."""
     ca: Path = Path("tls/ca.pem")
     """The certificate authority that partners must trust in order to reach this gateway."""
+    client_certificates: Literal["none", "optional"] = "none"
+    """Whether the partner listener asks callers for a certificate, which tokens can then be bound to."""
+    client_ca: Path | None = None
+    """Authorities of client certificates, beside those of the registered partners, which count in any case."""
+    proxy: Networks = ()
+    """Addresses of reverse proxies whose `Client-Cert` header (RFC 9440) is believed; from all others it is ignored."""
 
 
 class Retry(_Group):

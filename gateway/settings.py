@@ -154,7 +154,8 @@ class Settings(BaseSettings):
     @classmethod
     def _tls(cls, value: Tls, info: ValidationInfo) -> Tls:
         home: Path = info.data["home"]
-        return Tls(certificate=home / value.certificate, key=home / value.key, ca=home / value.ca)
+        files = {name: home / getattr(value, name) for name in ("certificate", "key", "ca")}
+        return value.model_copy(update={**files, "client_ca": value.client_ca and home / value.client_ca})
 
     @field_validator("outlines")
     @classmethod

@@ -14,6 +14,7 @@ import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Any, Self
 
 import httpcore
@@ -77,11 +78,20 @@ class Answer:
         return body
 
 
+@dataclass(frozen=True)
+class OwnCertificate:
+    """What we show where a partner asks for a client certificate: PEM files, the key under `passphrase` if any."""
+
+    file: Path
+    key: Path
+    passphrase: bytes | None = None
+
+
 class PartnerClient:
     """One partner's gateway. Safe to share between threads; close it when done.
 
     With `ca_pem` None nobody vouches for who answers: good for a party document alone, which proves itself once its
-    fingerprint has been compared. Nothing of ours is ever sent that way.
+    fingerprint has been compared. Nothing of ours is ever sent that way. `certificate` is shown to who asks for one.
 
     `reach` says which addresses may be called: public ones, unless told otherwise. With `patience` no connection lasts
     longer than so many seconds, whatever is said on it. `skew` is by how much the partner's clock was ahead of ours at
@@ -89,15 +99,18 @@ class PartnerClient:
     """
 
     def __init__(
-        self, url: str, ca_pem: str | None, auth: GatewayAuth | None = None, *, reach: Reach = PUBLIC,
-        patience: float | None = None,
+        self, url: str, ca_pem: str | None, auth: GatewayAuth | None = None,
+        certificate: OwnCertificate | None = None, *, reach: Reach = PUBLIC, patience: float | None = None,
     ) -> None:  # fmt: skip
         if ca_pem is None and auth is not None:
             raise RuntimeError("tokens are sent to nobody but whom the partner's authority vouches for")
         self.skew: int | None = None
+        context = trust(ca_pem)
+        if certificate is not None:
+            context.load_cert_chain(certificate.file, certificate.key, certificate.passphrase)
         self._http = httpx.Client(
             base_url=url,
-            transport=_Transport(trust(ca_pem), GuardedBackend(reach, patience)),
+            transport=_Transport(context, GuardedBackend(reach, patience)),
             auth=auth,
             follow_redirects=False,
             headers={"Accept-Encoding": "identity"},  # what is compressed here says so itself: bodies are read raw

@@ -1,7 +1,7 @@
 """Partners: approved, active, suspended, ended; who changed that, when and why; and how the last contact went.
 
 Revision: 20261124_registry
-Follows: 20261124_rates
+Follows: 20261124_clients
 """
 
 import sqlalchemy as sa
@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "20261124_registry"
-down_revision = "20261124_rates"
+down_revision = "20261124_clients"
 branch_labels = None
 depends_on = None
 

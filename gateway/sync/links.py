@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 
 from gateway.service import Gateway
-from partners.client import PartnerClient
+from partners.client import OwnCertificate, PartnerClient
 from partners.directory import Party
 from partners.document import PartyDocument
 from partners.oauth.client import GatewayAuth
@@ -52,7 +52,8 @@ class Links:
             if known is not None and known[0] == where:
                 return known[1]
             auth = gateway_auth(self._gateway, party.document)
-            client = PartnerClient(party.url, party.ca_pem, auth, reach=self._gateway.reach)
+            own = own_certificate(self._gateway)
+            client = PartnerClient(party.url, party.ca_pem, auth, own, reach=self._gateway.reach)
             self._clients[party.code] = (where, client)
         if known is not None:
             known[1].close()
@@ -80,7 +81,14 @@ def gateway_auth(gateway: Gateway, document: PartyDocument) -> GatewayAuth:
         client_id=gateway_client_id(gateway.party),
         key=load_signing_key(gateway.keys.oauth.private),
         scopes=SCOPES,
+        certified=True,
     )
+
+
+def own_certificate(gateway: Gateway) -> OwnCertificate:
+    """The certificate of our own listeners, which says for the caller's end of a connection whose gateway calls."""
+    tls = gateway.settings.tls
+    return OwnCertificate(tls.certificate, tls.key, gateway.settings.passphrase())
 
 
 def gateway_client_id(party: str) -> str:
