@@ -22,7 +22,7 @@ from cryptography import x509
 from gateway.service import Gateway
 from gateway.sync.apply import TOLERATED_SKEW
 from gateway.sync.contacts import contacts
-from gateway.sync.links import gateway_auth
+from gateway.sync.links import gateway_auth, own_certificate
 from partners.client import Answer, PartnerClient, trust
 from partners.directory import Party
 from partners.document import MAX_DOCUMENT, PartyDocument, host_of, open_document
@@ -332,9 +332,10 @@ def _metadata(trial: _Trial) -> str:
 def _our_access(trial: _Trial) -> str:
     """A token there, and one call with it."""
     document = _known(trial)
-    auth = gateway_auth(trial.gateway, document)
+    auth, own = gateway_auth(trial.gateway, document), own_certificate(trial.gateway)
+    reach = trial.gateway.reach
     try:
-        with PartnerClient(trial.url, trial.authorities, auth, reach=trial.gateway.reach, patience=PATIENCE) as client:
+        with PartnerClient(trial.url, trial.authorities, auth, own, reach=reach, patience=PATIENCE) as client:
             client.get(_FEEDS_PATH, limit=MAX_DOCUMENT)
     except PartnerRefusedError as error:
         if error.code == "partner.token-refused" and error.extra.get("error") == "invalid_client":
