@@ -56,6 +56,15 @@ class Standing:
         """When (ms UTC) its document ends."""
         return None if self.party is None else to_millis(self.party.document.expires)
 
+    @property
+    def fingerprint(self) -> str:
+        """Of the pinned identity, or of the proposed one where none is."""
+        return self.party.fingerprint if self.party is not None else str(self.proposals[0].content["fingerprint"])
+
+    def days_left(self, now: int) -> int | None:
+        """Whole days until then at `now` (ms UTC), negative after it."""
+        return None if self.expires is None else (self.expires - now) // DAY
+
 
 def standings(session: ReadSession, now: int) -> list[Standing]:
     """How all partners stand at `now` (ms UTC), proposed ones too, by their codes."""
@@ -76,37 +85,47 @@ def standings(session: ReadSession, now: int) -> list[Standing]:
 
 
 def as_members(one: Standing, now: int) -> dict[str, Any]:
-    """A standing as the members of a JSON object; instants in ms UTC, and no document."""
+    """A standing as the members of a JSON object; instants are RFC 3339 text, and the document is left out."""
     party, offered = one.party, one.proposals[0].content if one.proposals else {}
+    contact = one.contact
     return {
         "party": one.code,
         "name": party.document.names.zh if party else offered.get("name"),
         "name_in_english": party.document.names.en if party else offered.get("name_in_english"),
         "state": one.state,
-        "since": one.since,
+        "since": utc_text(one.since),
         "missing": None if one.missing is None else vars(one.missing),
         "url": party.url if party else offered.get("url"),
-        "fingerprint": party.fingerprint if party else offered.get("fingerprint"),
+        "fingerprint": one.fingerprint,
         "serial": party.document.serial if party else None,
-        "document_expires": one.expires,
-        "document_expires_days": None if one.expires is None else (one.expires - now) // DAY,
-        "last_call": one.contact.succeeded,
-        "last_failure": one.contact.failed,
-        "last_error": one.contact.error,
-        "last_called_us": one.contact.called,
-        "clock_skew_ms": one.contact.skew,
+        "document_expires": _text(one.expires),
+        "document_expires_days": one.days_left(now),
+        "last_call": _text(contact.succeeded),
+        "last_failure": _text(contact.failed),
+        "last_error": contact.error,
+        "last_called_us": _text(contact.called),
+        "clock_skew_ms": contact.skew,
         "changes": [
-            {name: value for name, value in vars(change).items() if name != "replaced"} for change in one.changes
+            {
+                "state": change.state, "at": utc_text(change.at), "actor": change.actor, "reason": change.reason,
+                "proposal": change.proposal, "new_identity": change.replaced is not None,
+            }
+            for change in one.changes
         ],
         "proposals": [
             {
                 "id": proposal.id, "kind": proposal.kind, "digest": proposal.digest, "proposer": proposal.proposer,
-                "proposed_at": proposal.proposed_at, "expires": proposal.expires, "reason": proposal.reason,
+                "proposed_at": utc_text(proposal.proposed_at), "expires": utc_text(proposal.expires),
+                "reason": proposal.reason,
                 "content": dict(proposal.content),
             }
             for proposal in one.proposals
         ],
     }  # fmt: skip
+
+
+def _text(instant: int | None) -> str | None:
+    return None if instant is None else utc_text(instant)
 
 
 def days_left(session: ReadSession, now: int) -> dict[str, int]:

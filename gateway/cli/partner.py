@@ -71,12 +71,12 @@ def list_partners(home: HomeOption = Path(), *, as_json: JsonOption = False) -> 
     """Every party: its state with the one step that is missing, the last contacts, and when its document ends."""
     now = now_millis()
     with opened(home) as gateway, gateway.database.read() as session:
-        found = [as_members(one, now) for one in standings(session, now)]
+        found = standings(session, now)
     if as_json:
-        say_json(found)
+        say_json([as_members(one, now) for one in found])
         return
     columns = ("PARTY", "NAME", "STATE", "MISSING", "CALLED", "CALLED US", "SKEW", "DOCUMENT", "URL", "FINGERPRINT")
-    say_table(columns, [_row(one) for one in found])
+    say_table(columns, [_row(one, now) for one in found])
 
 
 @app.command("test")
@@ -204,13 +204,14 @@ def _show_partner(code: str, home: Path, *, document: bool, qr: bool, as_json: b
     if as_json:
         say_json(members)
         return
-    history = members.pop("changes")
-    say_members({name: value for name, value in members.items() if name != "proposals" and value not in (None, "")})
-    for change in history:
-        words = (beijing_text(change["at"]), change["state"], change["actor"] or "by itself", change["reason"])
+    missing = found.missing.text if found.missing is not None else None
+    shown = {name: value for name, value in members.items() if name not in ("changes", "proposals")}
+    say_members({name: value for name, value in (shown | {"missing": missing}).items() if value not in (None, "")})
+    for change in found.changes:
+        words = (beijing_text(change.at), change.state, change.actor or "by itself", change.reason)
         say("  ".join(words).rstrip())
     if qr:
-        say(terminal_qr(code, members["fingerprint"]))
+        say(terminal_qr(code, found.fingerprint))
 
 
 def _document_of(found: Standing) -> str:
@@ -281,14 +282,13 @@ def _say_proposed(proposal: Proposal, *, as_json: bool) -> None:
     say(f"{proposal.kind} {proposal.subject} is proposed; somebody else: taipu partner approve {proposal.subject}")
 
 
-def _row(one: dict[str, Any]) -> tuple[object, ...]:
-    missing, expires = one["missing"], one["document_expires_days"]
-    skew = one["clock_skew_ms"]
+def _row(one: Standing, now: int) -> tuple[object, ...]:
+    members, contact, days = as_members(one, now), one.contact, one.days_left(now)
     return (
-        one["party"], one["name"], one["state"], missing["text"] if missing else None,
-        *(beijing_text(one[name]) if one[name] is not None else None for name in ("last_call", "last_called_us")),
-        None if skew is None else f"{skew // 1000} s",
-        None if expires is None else _days(expires), one["url"], one["fingerprint"],
+        one.code, members["name"], one.state, one.missing and one.missing.text,
+        *(None if instant is None else beijing_text(instant) for instant in (contact.succeeded, contact.called)),
+        None if contact.skew is None else f"{contact.skew // 1000} s",
+        None if days is None else _days(days), members["url"], one.fingerprint,
     )  # fmt: skip
 
 

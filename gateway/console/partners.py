@@ -82,9 +82,8 @@ def read_partner(gateway: Home, _reader: Reader, code: str) -> dict[str, Any]:
 @router.get("/{code}/fingerprint.svg", summary="A partner's fingerprint as a QR code")
 def draw_fingerprint(gateway: Home, _reader: Reader, code: str) -> Response:
     """Of the pinned identity, or of the proposed one where none is."""
-    now = now_millis()
-    fingerprint = as_members(_standing(gateway, code, now), now)["fingerprint"]
-    return Response(svg_qr(code, fingerprint), media_type="image/svg+xml", headers={"Cache-Control": "no-store"})
+    found = _standing(gateway, code, now_millis())
+    return Response(svg_qr(code, found.fingerprint), media_type="image/svg+xml", headers={"Cache-Control": "no-store"})
 
 
 @router.post("/test", summary="Try a partner's gateway step by step")
