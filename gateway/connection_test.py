@@ -26,7 +26,7 @@ from gateway.sync.links import gateway_auth, own_certificate
 from partners.client import Answer, PartnerClient, trust
 from partners.directory import Party
 from partners.document import MAX_DOCUMENT, PartyDocument, host_of, open_document
-from partners.errors import PartnerRefusedError, PartnerUnreachableError
+from partners.errors import PartnerError, PartnerRefusedError, PartnerUnreachableError
 from partners.oauth.metadata import METADATA_PATH
 from partners.reach import GuardedBackend
 from schemas.errors import SharingError
@@ -99,7 +99,7 @@ class Report:
         return self.token
 
 
-class _FailedError(SharingError):
+class _FailedError(PartnerError):
     """A step failed; the sentence and the code are the step's."""
 
 

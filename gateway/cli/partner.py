@@ -50,7 +50,7 @@ def show(
     qr: Annotated[bool, typer.Option("--qr", help="Also draw the fingerprint as a QR code.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show a party, and its fingerprint to compare by telephone; without CODE, this gateway's own party."""
+    """Show a party and its fingerprint; without CODE, our own."""
     if code:
         _show_partner(code, home, document=document, qr=qr, as_json=as_json)
         return
@@ -68,7 +68,10 @@ def show(
 
 @app.command("list")
 def list_partners(home: HomeOption = Path(), *, as_json: JsonOption = False) -> None:
-    """Every party: its state with the one step that is missing, the last contacts, and when its document ends."""
+    """Every party: its state and the one step that is missing.
+
+    Also the last contacts, by how much its clock differs, and when its document ends.
+    """
     now = now_millis()
     with opened(home) as gateway, gateway.database.read() as session:
         found = standings(session, now)
@@ -117,9 +120,9 @@ def propose(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Propose a partner; it is one once somebody else has compared its fingerprint by telephone and approved.
+    """Propose a partner; somebody else approves it.
 
-    What the connection test says goes with the proposal. A document from an address is believed no more than a file.
+    It is a partner once that person has compared its fingerprint by telephone. What the connection test says goes with the proposal. A document from an address is believed no more than a file.
     """
     with opened(home) as gateway:
         person = signed_in(gateway, "partner.propose")
@@ -142,9 +145,9 @@ def approve(
     *,
     no_input: Annotated[bool, typer.Option("--no-input", help="Never ask; what is not given is refused.")] = False,
 ) -> None:
-    """Approve what was proposed about a party: that it comes in, is resumed, is ended, or has a new identity.
+    """Approve what was proposed about a party.
 
-    An identity is pinned only once its fingerprint has been compared: give what their administrator reads out with
+    That it comes in, is resumed, is ended, or has a new identity. An identity is pinned only once its fingerprint has been compared: give what their administrator reads out with
     --fingerprint, or say so when asked.
     """
     with opened(home) as gateway:
@@ -166,7 +169,10 @@ def approve(
 
 @app.command("suspend")
 def suspend(code: Code, reason: ReasonOption, home: HomeOption = Path()) -> None:
-    """Stop the exchange with a party at once: its next request is refused, and it is called no more."""
+    """Stop the exchange with a party at once.
+
+    Its next request is refused, and it is called no more, except for what the plan lets pass nevertheless.
+    """
     with opened(home) as gateway:
         person = signed_in(gateway, "partner.suspend")
         registry.suspend_partner(gateway, code, by=person, reason=reason, now=now_millis())
@@ -184,7 +190,10 @@ def resume(code: Code, reason: ReasonOption, home: HomeOption = Path(), *, as_js
 
 @app.command("end")
 def end(code: Code, reason: ReasonOption, home: HomeOption = Path(), *, as_json: JsonOption = False) -> None:
-    """Propose that nothing is exchanged with a party any more, for good; what was exchanged still verifies."""
+    """Propose that nothing is exchanged with a party any more.
+
+    For good; what was exchanged still verifies. Somebody else approves it.
+    """
     with opened(home) as gateway:
         person = signed_in(gateway, "partner.propose")
         proposal = registry.propose_end(gateway, code, by=person, reason=reason, now=now_millis())
