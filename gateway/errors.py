@@ -9,6 +9,7 @@
     ├── RequestError          the request itself is malformed
     ├── GovernanceError       a version of a governed table cannot be proposed or decided so
     ├── SignInError           a person is not signed in, or could not be
+    ├── PersonError           an account, its roles or its password cannot be changed so
     ├── ProposalError         what takes two persons cannot be proposed or decided so
     └── ReadOnlyError         this gateway may not write now
         └── RolledBackError   its database is behind what it has already given out
@@ -82,16 +83,31 @@ class GovernanceError(SharingError):
     """A version of a governed table cannot be proposed or decided like this; nothing has changed.
 
     `table.version-unknown`, `table.decided` (already), `table.own-proposal`, `table.changed` (not what was shown),
-    `table.person-invalid`, `table.note-invalid`.
+    `table.note-invalid`.
     """
 
     code = "table.undecidable"
 
 
 class SignInError(SharingError):
-    """A person is not signed in, or could not be: `session.missing`, `sign-in.refused`, `sign-in.wait`."""
+    """A person is not signed in, or could not be.
+
+    `session.missing`, `sign-in.refused` (whatever was wrong), `sign-in.wait` (`retry_after` says how many seconds),
+    `sign-in.sealed`, `enrolment.refused` (a code that is wrong, used or too old).
+    """
 
     code = "session.missing"
+
+
+class PersonError(SharingError):
+    """An account, its roles or what its owner signs in with cannot be changed like this; nothing has changed.
+
+    `person.unknown`, `person.exists`, `person.malformed`, `person.roles-apart`, `person.own-roles`, `person.last` (of
+    those who hold a role that somebody has to hold), `person.role-held`, `person.moved` (not as it was proposed),
+    `person.state`, `password.too-short`, `password.too-long`, `password.guessable`, `password.same`.
+    """
+
+    code = "person.unchangeable"
 
 
 class ProposalError(SharingError):
@@ -137,6 +153,7 @@ STATUS: dict[type[SharingError], int] = {
     GovernanceError: 409,
     ProposalError: 409,
     SignInError: 401,
+    PersonError: 409,
     BatchError: 400,
     SignatureError: 400,
     ReceiptError: 400,
@@ -156,6 +173,11 @@ _BY_CODE = {
     "party.exists": 409,
     "party.state-wrong": 409,
     "party.unknown": 404,
+    "person.unknown": 404,
+    "person.malformed": 422,
+    "password.too-short": 422,
+    "password.too-long": 422,
+    "password.guessable": 422,
     "proposal.unknown": 404,
     "sign-in.wait": 429,
     "submission.media-type": 415,

@@ -7,6 +7,7 @@ take two. Each change stands in the log, and with its reason in the directory.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from audit.entry import make_entry
@@ -228,8 +229,37 @@ def _tell(gateway: Gateway, _proposal: Proposal | None = None) -> None:
     gateway.signals.logged.send()
 
 
-PARTNER = Kind("partner", "partner.propose", "partner.approve", _register_proposed, _tell)
-RESUME = Kind("partner-resume", "partner.propose", "partner.approve", _resume, _tell)
-END = Kind("partner-end", "partner.propose", "partner.approve", _end, _tell)
-IDENTITY = Kind("partner-identity", "partner.propose", "partner.approve", _pin_anew, _tell)
+def _says(sentence: str) -> Callable[[Proposal], str]:
+    """What is approved, in a sentence over the subject and the members of the content."""
+    return lambda proposal: sentence.format(party=proposal.subject, **proposal.content)
+
+
+_TELEPHONE = "compare by telephone: {fingerprint}"
+PARTNER = Kind(
+    "partner",
+    "partner.propose",
+    "partner.approve",
+    _register_proposed,
+    _tell,
+    _says("{party} ({name}) becomes a partner, at {url}; " + _TELEPHONE),
+)
+RESUME = Kind(
+    "partner-resume",
+    "partner.propose",
+    "partner.approve",
+    _resume,
+    _tell,
+    _says("the exchange with {party} is resumed"),
+)
+END = Kind(
+    "partner-end", "partner.propose", "partner.approve", _end, _tell, _says("the exchange with {party} ends for good")
+)
+IDENTITY = Kind(
+    "partner-identity",
+    "partner.propose",
+    "partner.approve",
+    _pin_anew,
+    _tell,
+    _says("{party} has another identity than {fingerprint_before}; " + _TELEPHONE),
+)
 KINDS = (PARTNER, RESUME, END, IDENTITY)

@@ -17,6 +17,9 @@ from gateway.ingest.devices import Devices
 from gateway.ingest.door import Door
 from gateway.ingest.tally import Tally
 from gateway.outlines import load_outlines
+from gateway.people.passwords import Passwords
+from gateway.people.second_factor import Seal
+from gateway.people.tries import Tries
 from gateway.publish import Publisher
 from gateway.quality import Judge
 from gateway.signals import Signals
@@ -62,6 +65,9 @@ class Gateway:
         self.log_signer = NoteSigner(settings.log_origin, keys.log.private)
         self.cursors = Cursors(keys.secret.derive("cursors"))
         self.devices = Devices(keys.secret.derive("devices"))
+        self.passwords = Passwords()
+        self.second_factors = Seal(keys.secret.derive("totp"))
+        self.tries = Tries(keys.secret.derive("sign-in"))
         oauth = load_signing_key(keys.oauth.private)
         self.access_tokens = AccessTokens(settings.url, [oauth])
         # On SQLite the gateway is one process: a memory of proofs in it keeps reads from becoming writes.

@@ -17,6 +17,7 @@ import structlog
 from audit.errors import HeadConflictError, LogError
 from gateway.errors import ReadOnlyError
 from gateway.ingest.release import release_arrived
+from gateway.people.enrolment import forget_past
 from gateway.quality import TOGETHER
 from gateway.service import Gateway
 from gateway.signals import Signal
@@ -142,13 +143,18 @@ class Duties:
         release_arrived(self._gateway, now=now_millis())
 
     def _tidy(self) -> None:
-        """Forget assertions and proofs that nobody could use again anyway; say whose document is about to expire."""
+        """Forget assertions, proofs, sessions and codes that nobody could use again anyway."""
         now = now_millis()
         with self._gateway.database.write() as session:
             forget_expired(session, now)
+            forget_past(session, now=now)
+        self._warn_of_documents(now)
+
+    def _warn_of_documents(self, now: int) -> None:
+        """Say once a day whose party document is about to expire."""
         with self._gateway.database.read() as session:
             soon = {(code, days) for code, days in days_left(session, now).items() if days <= NOTICE}
-        for code, days in sorted(soon - self._warned):  # once a day
+        for code, days in sorted(soon - self._warned):
             log.warning("partner.document-expires", party=code, days=days, urgent=days <= URGENT)
         self._warned = soon
 

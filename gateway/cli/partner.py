@@ -122,7 +122,8 @@ def propose(
 ) -> None:
     """Propose a partner; somebody else approves it.
 
-    It is a partner once that person has compared its fingerprint by telephone. What the connection test says goes with the proposal. A document from an address is believed no more than a file.
+    It is a partner once that person has compared its fingerprint by telephone. What the connection test says goes with
+    the proposal. A document from an address is believed no more than a file.
     """
     with opened(home) as gateway:
         person = signed_in(gateway, "partner.propose")
@@ -147,11 +148,11 @@ def approve(
 ) -> None:
     """Approve what was proposed about a party.
 
-    That it comes in, is resumed, is ended, or has a new identity. An identity is pinned only once its fingerprint has been compared: give what their administrator reads out with
-    --fingerprint, or say so when asked.
+    That it comes in, is resumed, is ended, or has a new identity. An identity is pinned only once its fingerprint has
+    been compared: give what their administrator reads out with --fingerprint, or say so when asked.
     """
     with opened(home) as gateway:
-        person = signed_in(gateway, "partner.approve")
+        person = signed_in(gateway, "partner.approve", step_up=True)
         proposal = _waiting(gateway, code)
         _say_proposal(proposal)
         if proposal.kind in (registry.PARTNER.name, registry.IDENTITY.name):
