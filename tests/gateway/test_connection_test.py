@@ -65,6 +65,7 @@ PAGES = {
     "/.well-known/taipu": lambda server, party: reply(document_of(server, party)),
     "/.well-known/oauth-authorization-server": lambda server, _party: reply(metadata_of(server)),
     "/oauth/token": lambda _server, _party: reply('{"error":"invalid_client"}', "401 Unauthorized"),
+    "/v1/feeds": lambda _server, _party: reply('{"code":"client.suspended"}', "403 Forbidden"),
 }
 
 
@@ -316,7 +317,8 @@ def test_fake_partner_gateway_its_authorization_server_is_another(node: Node, se
         ('{"error":"invalid_scope"}', "400 Bad Request", "access.refused"),
         ('{"code":"client.suspended"}', "403 Forbidden", "access.refused"),
         ("", "503 Service Unavailable", "partner.unreachable"),
-        ('{"access_token":"x","token_type":"Bearer"}', "200 OK", "access.refused"),
+        ('{"access_token":"x","token_type":"MAC"}', "200 OK", "access.refused"),
+        ('{"access_token":"x","token_type":"DPoP"}', "200 OK", "access.refused"),  # and then the feeds say no
     ],
 )
 def test_why_we_get_no_token_is_told_apart(node: Node, server: TlsServer, body: str, status: str, code: str) -> None:

@@ -150,7 +150,7 @@ def test_mass_assignment_and_nonsense_are_refused(wei: Browser, path: str, body:
 
 
 @pytest.mark.parametrize("act", ["suspend", "resume", "end"])
-@pytest.mark.parametrize("code", ["999999", "a%00b", "%F0%9F%92%A5", "x" * 300])
+@pytest.mark.parametrize("code", ["999999", "%F0%9F%92%A5", "x" * 300])
 def test_a_party_that_is_not_there_cannot_be_acted_upon(wei: Browser, act: str, code: str) -> None:
     assert code_of(wei.post(f"/api/partners/{code}/{act}", reason="x"), 404) == "party.unknown"
 
