@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from gateway import proposals, registry
+from gateway.log_shards import LOG_SUCCESSOR
 from gateway.people.changes import PEOPLE_KINDS
 from gateway.people.person import Person
 from gateway.proposals import Kind, Proposal
 from gateway.service import Gateway
 
-_ALL: tuple[Kind, ...] = (*registry.KINDS, *PEOPLE_KINDS)
+_ALL: tuple[Kind, ...] = (*registry.KINDS, *PEOPLE_KINDS, LOG_SUCCESSOR)
 KINDS: Mapping[str, Kind] = MappingProxyType({kind.name: kind for kind in _ALL})
 
 

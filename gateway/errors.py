@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from audit.errors import EntryError, HeadConflictError, LogError, ProofError, ReceiptError, TileError
+from audit.errors import EntryError, HeadConflictError, LogError, ProofError, ReceiptError, ShardError, TileError
 from partners.document import PartyDocumentError, PartyError
 from partners.errors import AuthenticationError, ClientInactiveError, PartnerError, RegistrationError, ScopeError
 from schemas.calendar import CalendarError
@@ -160,6 +160,7 @@ STATUS: dict[type[SharingError], int] = {
     EntryError: 400,
     ProofError: 400,
     TileError: 404,
+    ShardError: 409,
     RegistrationError: 422,
     PartyError: 400,
     PartyDocumentError: 400,

@@ -62,7 +62,6 @@ class Gateway:
         self.door = Door(self.party, self.interning, self.sites, self.governed.at, load_outlines(settings.outlines))
         self.judge = Judge(self.party, self.database, self.interning, self.sites, self.governed.at)
         self.publisher = Publisher(self.party, self.database, self.heads, keys.manifest, self.interning, self.sites)
-        self.log_signer = NoteSigner(settings.log_origin, keys.log.private)
         self.cursors = Cursors(keys.secret.derive("cursors"))
         self.devices = Devices(keys.secret.derive("devices"))
         self.passwords = Passwords()
@@ -78,7 +77,16 @@ class Gateway:
             settings.url, oauth, self.load_client, DatabaseReplay(self.database.write, assertion_seen), self.proofs
         )
         self.heads_watch = HeadsWatch(self.heads)
-        self.sequencer = Sequencer(self.database.write, self.heads, self.log_signer, settings.log_origin)
+        self.sequencer = Sequencer(self.database.write, self.heads, self.log_signers, settings.log_origin)
+
+    @property
+    def log_signer(self) -> NoteSigner:
+        """The log's key in use, under the name of the log's first shard."""
+        return self.log_signers(self.settings.log_origin)[0]
+
+    def log_signers(self, origin: str) -> list[NoteSigner]:
+        """The log's keys in use at this moment, under the name of the shard `origin`."""
+        return [NoteSigner(origin, self.keys.log.private)]
 
     @property
     def tables(self) -> Tables:

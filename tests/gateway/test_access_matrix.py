@@ -113,6 +113,7 @@ ROUTES: dict[str, tuple[str, Sorts]] = {
     "GET /v1/receipts/{digest}/report": ("", all_but()),
     "GET /v1/receipts/{digest}/proof": ("", all_but()),
     "GET /log/tile/{path:path}": ("", all_but()),
+    "GET /log/{shard}/tile/{path:path}": ("", all_but()),
     "GET /v1/submissions/{submission_id}": ("", all_but()),
     "GET /v1/submissions/{submission_id}/report": ("", all_but()),
     "GET /v1/submissions/{submission_id}/content": ("", all_but()),
@@ -195,7 +196,7 @@ def filled(world: World, path: str, sort: str) -> str:
     own = {"{provider}/{dataset}/{seq}": f"{party}/{'wj-sites' if party == WUJIANG else f'of-{party}'}/1"}
     values = {
         **(own if path.startswith("/v1/inbox") else {}), "{submission_id}": world.submission, "{digest}": "A" * 43,
-        "{path:path}": "0/000.p/1", "{provider}": WUJIANG, "{seq}": "1",
+        "{path:path}": "0/000.p/1", "{shard}": "1", "{provider}": WUJIANG, "{seq}": "1",
     }  # fmt: skip
     for name, value in values.items():
         path = path.replace(name, value)

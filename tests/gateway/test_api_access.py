@@ -43,6 +43,7 @@ PUBLIC = {
     "GET /oauth/jwks",
     "POST /oauth/token",  # asks for an assertion of its own
     "GET /log/checkpoint",
+    "GET /log/{shard}/checkpoint",
     # How records are written is no secret, and whoever is to write one has no token yet.
     "GET /v1/schemas",
     "GET /v1/schemas/{kind}",
