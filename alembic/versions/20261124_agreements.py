@@ -3,7 +3,7 @@
 A plan that was known before was agreed outside the program, and stays in force.
 
 Revision: 20261124_agreements
-Follows: 20261124_shards
+Follows: 20261124_registry
 """
 
 import sqlalchemy as sa
@@ -12,7 +12,7 @@ from alembic import op
 from partners.tables import never_changed
 
 revision = "20261124_agreements"
-down_revision = "20261124_shards"
+down_revision = "20261124_registry"
 branch_labels = None
 depends_on = None
 

@@ -11,9 +11,7 @@ partner, and that a document names both of us.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from collections.abc import Sequence
 
 from audit.form import DISPOSAL, PLAN_PROPOSED, PLAN_SIGNED, PLAN_WITHDRAWN
 from gateway.agreements.acts import log_act, settle_version
@@ -23,6 +21,7 @@ from gateway.agreements.proposals import check_proposal
 from gateway.db import ReadSession, WriteSession
 from gateway.errors import WaitingError
 from gateway.ingest.parcel import Item, Problem
+from gateway.party_document import own_document
 from gateway.service import Gateway
 from partners.agreements import (
     keep_act,
@@ -33,7 +32,9 @@ from partners.agreements import (
     was_refused,
 )
 from partners.directory import Party, find_party
+from partners.document import PartyDocument, open_document
 from partners.plans import Known, find_plan, governance_feed, governed_plan, keep_plan, known_plans
+from schemas import jws
 from schemas.batch import Batch
 from schemas.errors import PlanError, RecordError, SharingError, SignatureError
 from schemas.plan import Plan, parse_plan
@@ -185,22 +186,25 @@ class Judge:
         return find_plan(self._session, record.plan, record.version)
 
     def _verify(self, token: str, plan: Plan, party: str) -> None:
-        """That the party signed just this, and not after the batch that carries it was made."""
+        """That the party signed just this, with a key it stood by then, and not after its batch was made."""
+        document = self._document(party)
         try:
-            signed = open_signature(token, self._keys_of(party), plan, party)
+            signed = open_signature(token, document.manifest_keys, plan, party)
         except SignatureError as error:
             raise SignatureError(error.detail, code="agreement.signature-invalid", pointers=["/signatures"]) from error
+        if document.vouches_receipt(jws.kid_of(token), at=signed) != "good":
+            detail = f"{party} does not stand by what this key signed"
+            raise SignatureError(detail, code="agreement.signature-invalid", pointers=["/signatures"])
         if signed > self._created + TOLERATED_SKEW:
             raise BackdatedError("it was signed after the batch that carries it was made", pointers=["/signatures"])
 
-    def _keys_of(self, party: str) -> Mapping[str, Ed25519PublicKey]:
+    def _document(self, party: str) -> PartyDocument:
         if party == self._gateway.party:
-            key = self._gateway.keys.manifest
-            return {key.kid: key.public}
+            return open_document(own_document(self._gateway.home))
         known = self._party if party == self._party.code else find_party(self._session, party)
         if known is None:
             raise WaitingError(f"{party} is not registered here, and nobody can check its signature")
-        return known.manifest_keys
+        return known.document
 
 
 def take_acts(gateway: Gateway, session: WriteSession, batch: Batch, items: Sequence[Item], *, now: int) -> None:
