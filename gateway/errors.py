@@ -2,6 +2,7 @@
 
     SharingError
     ├── AccessDeniedError     the plan or a scope does not allow it; logged with who asked
+    │   └── RateExceededError     more often than the plan says; `retry_after` seconds later again
     ├── NotFoundError         there is no such thing, or none the caller may know of
     ├── ConflictError         the request does not fit the state: a gap, a fork, a key used for other content
     ├── CursorError           a page's cursor is malformed, or beyond the head
@@ -19,9 +20,12 @@ person at a terminal can meet (settings, key files) needs no row.
 
 from __future__ import annotations
 
-from audit.errors import EntryError, HeadConflictError, LogError, ProofError, ReceiptError, TileError
+from typing import Any
+
+from audit.errors import EntryError, HeadConflictError, LogError, ProofError, ReceiptError, ShardError, TileError
 from partners.document import PartyDocumentError, PartyError
 from partners.errors import AuthenticationError, ClientInactiveError, PartnerError, RegistrationError, ScopeError
+from partners.keys import KeysError
 from schemas.calendar import CalendarError
 from schemas.errors import (
     BatchError,
@@ -40,6 +44,16 @@ class AccessDeniedError(SharingError):
     """The plan in force, or the token's scope, does not allow this."""
 
     code = "access.denied"
+
+
+class RateExceededError(AccessDeniedError):
+    """The plan lets this client ask less often. `retry_after` is in seconds."""
+
+    code = "access.rate-exceeded"
+
+    def __init__(self, detail: str, retry_after: int, **members: Any) -> None:
+        super().__init__(detail, **members)
+        self.retry_after = retry_after
 
 
 class NotFoundError(SharingError):
@@ -126,6 +140,7 @@ STATUS: dict[type[SharingError], int] = {
     ScopeError: 403,
     ClientInactiveError: 403,
     AccessDeniedError: 403,
+    RateExceededError: 429,
     NotFoundError: 404,
     ConflictError: 409,
     CursorError: 400,
@@ -147,10 +162,12 @@ STATUS: dict[type[SharingError], int] = {
     EntryError: 400,
     ProofError: 400,
     TileError: 404,
+    ShardError: 409,
     RegistrationError: 422,
     PartyError: 400,
     PartyDocumentError: 400,
     PartnerError: 502,
+    KeysError: 503,
     ReadOnlyError: 503,
     LogError: 503,
     HeadConflictError: 503,
@@ -158,6 +175,7 @@ STATUS: dict[type[SharingError], int] = {
 
 _BY_CODE = {
     "party.exists": 409,
+    "party.state-wrong": 409,
     "party.unknown": 404,
     "person.unknown": 404,
     "person.malformed": 422,

@@ -35,6 +35,7 @@ from partners.oauth.keys import public_jwks
 from partners.oauth.metadata import TOKEN_PATH
 from partners.oauth.store import add_client
 from partners.principal import ClientKind, Principal
+from partners.reach import ANYWHERE
 from schemas.times import now_millis
 
 WUJIANG, JIASHAN, QINGPU = PARTIES = ("320509", "330421", "310118")
@@ -79,7 +80,7 @@ class Node:
         auth = GatewayAuth(
             issuer=self.url, token_endpoint=self.url + TOKEN_PATH, client_id=client_id, key=key, scopes=scopes
         )
-        client = PartnerClient(self.url, self.ca_pem, auth)
+        client = PartnerClient(self.url, self.ca_pem, auth, reach=ANYWHERE)
         self._stop.append(client.close)
         return client
 
@@ -91,7 +92,10 @@ class Node:
 def make_node(folder: Path, party: str, database_url: str | None = None) -> Node:
     """A gateway with its home under `folder`, migrated, not yet serving."""
     port, console = free_port(), free_port()
-    create_home(folder / party, party, f"https://127.0.0.1:{port}", now=now_millis())
+    create_home(
+        folder / party, party, f"https://127.0.0.1:{port}", now=now_millis(),
+        settings={"partners.networks": "127.0.0.0/8"},
+    )  # fmt: skip
     changes = {
         'partner = "127.0.0.1:8443"': f'partner = "127.0.0.1:{port}"',
         'console = "127.0.0.1:8444"': f'console = "127.0.0.1:{console}"',
@@ -200,25 +204,37 @@ def plan_document(*datasets: dict[str, Any], version: int = 1, parties: Collecti
         "title": {"zh": "监测数据共享方案", "en": "Shared monitoring data plan"},
         "parties": sorted(parties),
         "effective": "2026-01-01T00:00:00+08:00",
+        "until": "2029-12-31T24:00:00+08:00",
         "notice": "P90D",
         "defaults": {
             "format": "taipu-batch/1", "sharing": "conditional", "conditions": "用于水环境联防联控", "grade": "general",
             "retention": "P5Y",
         },
-        "datasets": [_DATASET | dataset for dataset in datasets],
+        "datasets": [_dataset(**dataset) for dataset in datasets],
     }  # fmt: skip
     return json.dumps(document, ensure_ascii=False).encode()
 
 
-_DATASET = {
-    "provider": WUJIANG,
-    "recipients": [JIASHAN, QINGPU],
-    "kind": "observation",
-    "select": {},
-    "linger": "PT0S",
-    "mode": "pull",
-    "purpose": "太浦河水源地预警",
-}
+def _dataset(**members: Any) -> dict[str, Any]:
+    """A whole entry of the catalogue with these `members`."""
+    rhythm = (
+        {"cadence": {"every": "PT1H", "due": "PT1H"}} if members.get("kind", "observation") == "observation" else {}
+    )
+    return {
+        "title": {"zh": "监测数据", "en": "Monitoring data"},
+        "provider": WUJIANG,
+        "unit_in_charge": "环境监测站",
+        "recipients": [JIASHAN, QINGPU],
+        "kind": "observation",
+        "select": {},
+        "linger": "PT0S",
+        "mode": "pull",
+        "purpose": "太浦河水源地预警",
+        **rhythm,
+        **members,
+    }
+
+
 SITES = {"id": "wj-sites", "kind": "site"}
 ANTIMONY = {"id": "wj-antimony", "select": {"programmes": ["water-auto"], "factors": ["w20004"]}}
 

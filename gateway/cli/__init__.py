@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from gateway.cli import (
+    access,
     audit,
     batch,
     check,
@@ -21,6 +22,7 @@ from gateway.cli import (
     doctor,
     findings,
     hj212,
+    keys,
     limits,
     partner,
     person,
@@ -81,6 +83,7 @@ for name, group in {
     "plan": plan.app,
     "partner": partner.app,
     "client": client.app,
+    "access": access.app,
     "device": device.app,
     "profile": profile.app,
     "table": table.app,
@@ -90,6 +93,7 @@ for name, group in {
     "findings": findings.app,
     "batch": batch.app,
     "audit": audit.app,
+    "keys": keys.app,
     "hj212": hj212.app,
     "limits": limits.app,
     "db": setup.db_app,

@@ -219,7 +219,7 @@ def stop_between_commit_and_pin(node: Node) -> None:
     gateway = node.gateway
     doomed = Publisher(
         node.party, gateway.database, _DiesBeforePinning(),  # type: ignore[arg-type]
-        gateway.keys.manifest, gateway.interning, gateway.sites,
+        gateway.keys, gateway.interning, gateway.sites,
     )  # fmt: skip
     with pytest.raises(_GoneError):
         doomed.publish("wj-antimony", now=now_millis())
@@ -259,7 +259,7 @@ def test_a_database_with_another_batch_under_a_pinned_number_publishes_nothing(w
 def test_a_plan_that_switches_while_records_wait_decides_what_leaves(wujiang: Node) -> None:
     publish(wujiang)
     hand_in(wujiang, reading_line(0), reading_line(1, period="PT1H"))
-    bring(wujiang, SITES, ANTIMONY | {"select": {"periods": ["PT1H"]}})
+    bring(wujiang, SITES, ANTIMONY | {"select": {"factors": ["w20004"], "periods": ["PT1H"]}})
     (batch,) = publish(wujiang)
     assert batch.manifest.plan.endswith("@2")
     assert [record["period"] for record in records_in([batch])] == ["PT1H"]
@@ -333,7 +333,7 @@ def test_who_is_overtaken_while_pinning_goes_on(wujiang: Node) -> None:
     hand_in(wujiang, reading_line(1))
     gateway, heads = wujiang.gateway, _Overtaken(wujiang)
     slow = Publisher(
-        WUJIANG, gateway.database, heads, gateway.keys.manifest, gateway.interning, gateway.sites  # type: ignore[arg-type]
+        WUJIANG, gateway.database, heads, gateway.keys, gateway.interning, gateway.sites  # type: ignore[arg-type]
     )  # fmt: skip
     assert [batch.manifest.seq for batch in slow.publish("wj-antimony", now=now_millis())] == [2]
     assert served(wujiang) == 2
