@@ -103,9 +103,10 @@ class SignInError(SharingError):
 class PersonError(SharingError):
     """An account, its roles or what its owner signs in with cannot be changed like this; nothing has changed.
 
-    `person.unknown`, `person.exists`, `person.malformed`, `person.roles-apart`, `person.own-roles`, `person.last` (of
-    those who hold a role that somebody has to hold), `person.role-held`, `person.moved` (not as it was proposed),
-    `person.state`, `password.too-short`, `password.too-long`, `password.guessable`, `password.same`.
+    `person.unknown`, `person.exists`, `person.malformed`, `person.roles-apart`, `person.own-roles`,
+    `person.own-recovery`, `person.last` (of those who hold a role that somebody has to hold), `person.role-held`,
+    `person.moved` (not as it was proposed), `person.state`, `password.too-short`, `password.too-long`,
+    `password.guessable`, `password.same`.
     """
 
     code = "person.unchangeable"
@@ -174,6 +175,7 @@ STATUS: dict[type[SharingError], int] = {
 
 _BY_CODE = {
     "party.exists": 409,
+    "party.state-wrong": 409,
     "party.unknown": 404,
     "person.unknown": 404,
     "person.malformed": 422,

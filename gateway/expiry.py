@@ -52,7 +52,7 @@ def _all(gateway: Gateway, now: int) -> Iterator[Expiry]:
     with gateway.database.read() as session:
         known = parties(session)
     for party in known:
-        if party.state == "active":
+        if party.state != "ended":
             yield Expiry(f"party document of {party.code}", to_millis(party.document.expires))
 
 

@@ -3,7 +3,7 @@
     taipu.toml      settings, every one with its meaning
     keys/           the gateway's own keys, see `partners.keys`
     tls/            ca.pem, ca.key        a certificate authority of this gateway's own, ten years
-                    server.pem, server.key    the certificate it issued for this gateway, 397 days
+                    server.pem, server.key    the certificate it issued for this gateway, 366 days
 
 `taipu init` makes it, so that the first run is already HTTPS (RFC 5280, RFC 9525). The directory appears complete or
 not at all. What this module must never do: write into a directory that holds something, or replace a certificate that
@@ -37,7 +37,7 @@ from schemas.errors import SharingError
 from schemas.times import BEIJING
 
 CA_LIFE = timedelta(days=3652)
-SERVER_LIFE = timedelta(days=397)  # what browsers accept of a server certificate
+SERVER_LIFE = timedelta(days=366)  # the most that the Mozilla intermediate profile allows
 BACKDATED = timedelta(hours=1)  # a partner's clock may be behind ours
 
 

@@ -29,6 +29,7 @@ from gateway.served_certificate import ServedCertificate
 from gateway.signals import Signals
 from gateway.store.interning import Interning
 from gateway.store.sites import Sites
+from gateway.sync.contacts import Calls
 from gateway.watch import HeadsWatch
 from partners.oauth.clients import Client
 from partners.oauth.keys import load_signing_key
@@ -36,6 +37,7 @@ from partners.oauth.replay import DatabaseReplay, MemoryReplay, Replay
 from partners.oauth.resource import AccessTokens
 from partners.oauth.server import TokenEndpoint
 from partners.oauth.store import load_client
+from partners.reach import Reach
 from partners.tables import assertion_seen, proof_seen
 from schemas.errors import SharingError
 from schemas.tables import Tables
@@ -55,6 +57,8 @@ class Gateway:
         self.certificates = ServedCertificate(settings)
         self.heads = HeadStore(settings.home / "heads.db")
         self.signals = Signals()
+        self.calls = Calls(self.database)
+        self.reach = Reach(settings.partners.networks)
         self.read_only: SharingError | None = None  # why nothing may be signed or published, if so
         self.interning = Interning(self.database)
         self.sites = Sites()

@@ -7,10 +7,10 @@ which is a person's to look at, and can be opened again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, exists, func, insert, or_, select, true, update
 
 from partners.errors import PartnerUnreachableError
 from partners.tables import delivery, receipt
@@ -74,8 +74,12 @@ def open_deliveries(session: Connection, batch: Batch, dataset: Dataset, *, now:
     )  # fmt: skip
 
 
-def due_pushes(session: Connection, recipient: str, *, now: int, limit: int = 20) -> list[Delivery]:
+def due_pushes(
+    session: Connection, recipient: str, *, now: int, datasets: Collection[str] | None = None, limit: int = 20
+) -> list[Delivery]:
     """The oldest deliveries to push to `recipient` now, in order; of each feed a number only after those before it.
+
+    With `datasets` only of these, so that what may not pass does not stand before what may.
 
     A number whose turn has not come again, or that a person must look at, holds back those that follow: a recipient
     that has nothing of the feed yet would take the later one for its beginning.
@@ -90,6 +94,7 @@ def due_pushes(session: Connection, recipient: str, *, now: int, limit: int = 20
         .where(
             delivery.c.recipient == recipient, delivery.c.state == "pending", delivery.c.mode == "push",
             delivery.c.next_at <= now, ~held_back,
+            true() if datasets is None else delivery.c.dataset.in_(datasets),
         )
         .order_by(delivery.c.dataset, delivery.c.seq)
         .limit(limit)

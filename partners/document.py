@@ -65,7 +65,8 @@ class PartyDocumentError(PartnerError):
 class PartyError(SharingError):
     """A party cannot be known by this.
 
-    `party.code-invalid`, `party.url-invalid`, `party.ca-invalid`, `party.exists`, `party.own` or `party.unknown`.
+    `party.code-invalid`, `party.url-invalid`, `party.ca-invalid`, `party.exists`, `party.own`, `party.unknown` or
+    `party.state-wrong`.
     """
 
     code = "party.code-invalid"

@@ -15,10 +15,11 @@ import structlog
 from gateway.service import Gateway
 from gateway.store import evidence, feeds
 from gateway.sync.apply import STOLEN, Applied, WaitingError, apply_batch, is_passed_over
-from gateway.sync.links import Links, note_contact
+from gateway.sync.contacts import note_contact
+from gateway.sync.links import Links, may_pass
 from partners.client import PartnerClient, RemoteHead
 from partners.delivery import due_receipts, hasten_pushes, mark_sent, mark_unsent
-from partners.directory import Party
+from partners.directory import Party, find_party
 from partners.errors import PartnerError, PartnerRefusedError, PartnerUnreachableError
 from partners.plans import plans_in_force
 from schemas.errors import BatchError, SharingError
@@ -66,7 +67,7 @@ class Puller:
             if head.provider == self.code and head.dataset not in resting:
                 taken += self._try(party, client, head)
         self.seen = seen  # only now: had we stopped before, the same answer must come again
-        self._note_success()
+        self._note_success(client.skew)
         return taken
 
     def _try(self, party: Party, client: PartnerClient, head: RemoteHead) -> int:
@@ -85,11 +86,12 @@ class Puller:
         self.rests.pop(head.dataset, None)
         return taken
 
-    def _note_success(self) -> None:
+    def _note_success(self, skew: int | None) -> None:
         """The partner answered; what rests is still shown as a fault. Whoever answers is there to be pushed to."""
         now = now_millis()
         with self.gateway.database.write() as session:
-            note_contact(session, self.code, now=now, error="; ".join(rest.error for rest in self.rests.values()))
+            error = "; ".join(rest.error for rest in self.rests.values())
+            note_contact(session, self.code, now=now, error=error, skew=skew)
             hastened = hasten_pushes(session, self.code, now=now)
         if hastened:
             self.gateway.signals.published.send()
@@ -119,7 +121,11 @@ class Puller:
             with self.gateway.database.read() as session:
                 held = feeds.head(session, self.code, head.dataset)
                 found = plans_in_force(session, now).dataset(self.code, head.dataset)
-            if held.stopped or (found is not None and found[1].mode == "push"):
+                known = find_party(session, self.code)  # while we waited, somebody may have suspended it
+            dataset = found[1] if found is not None else None
+            if held.stopped or (dataset is not None and dataset.mode == "push"):
+                return taken
+            if known is None or not may_pass(known, dataset):
                 return taken
             if held.seq >= head.seq:
                 # Pages may bring more than the head told of; only what was held before it can contradict it.
