@@ -9,6 +9,7 @@ What waits for nothing is `async`: a plain function would cost each request a tr
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated
 from urllib.parse import unquote_to_bytes
 
@@ -17,6 +18,7 @@ from fastapi import Depends, Header, Query, Request
 from gateway.db import ReadSession
 from gateway.errors import AccessDeniedError, RateExceededError, ReadOnlyError, RequestError
 from gateway.service import Gateway
+from partners.errors import ClientInactiveError
 from partners.grants import SCOPES, Counts, Decision, Meter, decide
 from partners.grants import Request as Wish
 from partners.oauth.resource import authenticate
@@ -63,8 +65,7 @@ WritableHome = Annotated[Gateway, Depends(writable_gateway)]
 
 def principal_of(request: Request, gateway: Home) -> Principal:
     """The caller, proven by a token of ours and a fresh proof of its key."""
-
-    scope = request.scope
+    scope, now = request.scope, now_millis()
     headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
     principal = authenticate(
         scope["method"],
@@ -73,13 +74,29 @@ def principal_of(request: Request, gateway: Home) -> Principal:
         tokens=gateway.access_tokens,
         load_client=gateway.load_client,
         proofs=gateway.proofs,
-        now=now_millis(),
+        now=now,
     )
     request.state.principal = principal
+    gateway.calls.note(principal, now=now)
     return principal
 
 
 Caller = Annotated[Principal, Depends(principal_of)]
+
+
+def still_calls(gateway: Gateway, principal: Principal) -> Principal:
+    """A caller whose request has waited, as its client and its party stand now.
+
+    Raises:
+        ClientInactiveError: the client is suspended, ended, or gone since.
+    """
+    client = gateway.load_client(principal.client_id)
+    if client is None:
+        raise ClientInactiveError(
+            "this client is ended", code="client.ended", client_id=principal.client_id, party=principal.party
+        )
+    client.require_active()
+    return replace(principal, scopes=principal.scopes & client.scopes, suspended=client.party_suspended)
 
 
 PRIVATE: Mapping[str, str] = {"Cache-Control": "no-store, private"}

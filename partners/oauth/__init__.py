@@ -6,7 +6,8 @@
     client     the other side: tokens and proofs for our own calls
     dpop       proofs of possession, made and checked (RFC 9449); replay keeps each to one use
     keys, jwt  which keys and which signed texts are taken at all
-    clients    the client record; store keeps it
+    clients    the client record; store keeps it, registered says what keys and certificates it may bring
+    certificates    what a client certificate says, and who issued it (RFC 8705)
 
 Nothing here knows a web framework. No shared secrets exist, and no token without a key that proves it.
 """

@@ -12,15 +12,16 @@ from urllib.parse import urlencode
 
 from joserfc import jws
 from joserfc.jwk import ECKey, Key, OctKey, OKPKey, RSAKey
-from sqlalchemy import Engine, create_engine, update
+from sqlalchemy import Engine, create_engine, delete, update
 
 from partners import tables
 from partners.oauth.clients import Client
 from partners.oauth.dpop import token_hash
+from partners.oauth.registered import read_client_keys
 from partners.oauth.replay import DatabaseReplay, MemoryReplay
 from partners.oauth.resource import AccessTokens, authenticate
 from partners.oauth.server import TokenEndpoint, TokenResponse
-from partners.oauth.store import add_client, load_client
+from partners.oauth.store import add_client, add_keys, load_client
 from partners.principal import Principal
 from schemas.jws import b64encode
 
@@ -78,7 +79,8 @@ class World:
     def __init__(self, folder: Path) -> None:
         self.url = f"sqlite:///{folder / 'gateway.db'}"
         self.engine = create_engine(self.url)
-        tables.metadata.create_all(self.engine, tables=[tables.client, tables.assertion_seen, tables.proof_seen])
+        kept = [tables.client, tables.client_key, tables.party, tables.assertion_seen, tables.proof_seen]
+        tables.metadata.create_all(self.engine, tables=kept)
         self.key = key_of("ES256", "qingpu oauth")
         self.proof_key = key_of("ES256", "wujiang proofs")
         self.proofs = MemoryReplay(NOW - 3_600_000)
@@ -110,6 +112,12 @@ class World:
         new = Client(client_id, party, "gateway", frozenset(scopes), jwks_of(*keys))
         with self.engine.begin() as connection:
             add_client(connection, new, NOW)
+
+    def change_keys(self, client_id: str, *keys: Key) -> None:
+        """From now on the client has these keys and no others."""
+        with self.engine.begin() as connection:
+            connection.execute(delete(tables.client_key).where(tables.client_key.c.client_id == client_id))
+            add_keys(connection, client_id, read_client_keys(jwks_of(*keys), begins=NOW), NOW)
 
     def change(self, client_id: str, **values: str) -> None:
         with self.engine.begin() as connection:

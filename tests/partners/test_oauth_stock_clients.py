@@ -32,7 +32,7 @@ from tests.partners.oauth_world import ASSERTION_TYPE, jwks_of, key_of
 def origin(tmp_path: Path) -> Iterator[str]:
     """The origin of a running gateway of two routes, whose clients have an id like their algorithm."""
     engine = create_engine(f"sqlite:///{tmp_path / 'gateway.db'}")
-    tables.metadata.create_all(engine, tables=[tables.client, tables.assertion_seen])
+    tables.metadata.create_all(engine, tables=[tables.client, tables.client_key, tables.party, tables.assertion_seen])
     with engine.begin() as connection:
         for kind in ("ES256", "PS256", "Ed25519"):
             add_client(
