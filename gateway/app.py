@@ -24,7 +24,7 @@ from audit.log import append
 from gateway.api import exchange, feeds, identity, log, observations, plan, quality, records, schemas, submissions
 from gateway.api.access import refuse_nul
 from gateway.certificates import note_certificate
-from gateway.console import access_view, approvals, pages, partners, people, sign_in, status
+from gateway.console import access_view, approvals, keys, pages, partners, people, sign_in, status
 from gateway.console.headers import ConsoleHeaders
 from gateway.errors import AccessDeniedError, RateExceededError, RequestError, problem, status_of
 from gateway.people.person import Person, actor_of
@@ -76,7 +76,7 @@ def create_console_app(gateway: Gateway, partner: FastAPI) -> FastAPI:
     )  # fmt: skip
     app.state.gateway = gateway
     app.state.partner = partner
-    for module in (pages, status, sign_in, people, approvals, partners, access_view):
+    for module in (pages, status, sign_in, people, approvals, partners, access_view, keys):
         app.include_router(module.router)
     app.add_middleware(ConsoleHeaders)
     _answer_problems(app)

@@ -20,7 +20,7 @@ from gateway.home import Home
 from gateway.loggers.figures import CONNECTIONS, all_figures
 from gateway.loggers.strangers import strangers_of
 from gateway.migrations import require_current
-from gateway.party_document import own_document
+from gateway.party_document import own_document, published_document
 from gateway.service import Gateway
 from gateway.settings import Settings, load_settings
 from gateway.store import feeds
@@ -106,15 +106,14 @@ def _check_keys(settings: Settings, now: int) -> Iterator[Check]:
 
 
 def _check_document(home: Home, now: int) -> str:
-    """What partners read of us is what we sign with, and lasts."""
+    """What partners read of us lasts."""
     document = open_document(own_document(home))
-    if home.keys.manifest.kid not in {key.kid for key in document.keys.manifest}:
-        raise IllnessError("the party document names another manifest key", code="document.stale")
     return _lasting("document", to_millis(document.expires), now)
 
 
 def _check_running(gateway: Gateway, now: int) -> Iterator[Check]:
     yield tried("clock", lambda: _check_clock(gateway, now))
+    yield tried("published keys", lambda: _check_signing(gateway))
     heads = tried("head store", lambda: _check_heads(gateway))
     if not heads.ok:
         gateway.read_only = IllnessError(heads.text, code="gateway.read-only")
@@ -127,6 +126,14 @@ def _check_running(gateway: Gateway, now: int) -> Iterator[Check]:
     for party in known:
         if party.exchanges:
             yield tried(f"partner {party.code}", lambda party=party: _check_partner(gateway, party, now))  # type: ignore[misc]
+
+
+def _check_signing(gateway: Gateway) -> str:
+    """What partners read of us is what we sign with."""
+    document = open_document(published_document(gateway))
+    if gateway.keys.manifest.kid not in {key.kid for key in document.keys.manifest}:
+        raise IllnessError("the party document names another manifest key", code="document.stale")
+    return f"document {document.serial} names what we sign with"
 
 
 def _check_clock(gateway: Gateway, now: int) -> str:

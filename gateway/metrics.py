@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from audit import log as exchange_log
 from gateway.db import ReadSession
+from gateway.expiry import expiries
 from gateway.ingest.release import held_counts
 from gateway.loggers.figures import CONNECTIONS, WAITING, all_figures
 from gateway.loggers.strangers import strangers_of
@@ -19,6 +20,7 @@ from gateway.service import Gateway
 from gateway.standing import days_left, standings
 from gateway.store import feeds, findings, queue
 from gateway.store.evidence import evidence_counts
+from gateway.store.own_keys import doubted, exchanges
 from partners.delivery import delivery_counts, receipt_counts
 from schemas.times import now_millis
 
@@ -65,6 +67,13 @@ def collect(gateway: Gateway) -> CollectorRegistry:
             evidence.labels(provider, code).set(count)
         _collect_partners(session, gauge, now)
         _collect_loggers(session, gauge, now)
+        alarms = gauge("partner_document_alarm", "1 where something is wrong with a partner's document", ("party",))
+        for party, exchange in exchanges(session).items():
+            alarms.labels(party).set(bool(exchange.alarm))
+        gauge("doubted_batches", "batches held that a stolen key signed").set(len(doubted(session)))
+    ends = gauge("expires_seconds", "seconds until something ends that this gateway lives by", ("what",))
+    for one in expiries(gateway, now=now):
+        ends.labels(one.what).set((one.ends - now) / 1000)
     return registry
 
 

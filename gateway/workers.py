@@ -1,4 +1,4 @@
-"""Background duties of a running gateway: sequence, judge, publish, release, pull, push. One thread each.
+"""Background duties of a running gateway: sequence, judge, publish, release, pull, push, refresh. One thread each.
 
 Every duty may run in several processes at once without harm, since each takes its lock in the database for the step it
 does; that only one of them does the work is economy, not safety. A step that fails is logged and tried again: nothing a
@@ -16,20 +16,23 @@ import structlog
 
 from audit.errors import HeadConflictError, LogError
 from gateway.errors import ReadOnlyError
+from gateway.expiry import expiries
 from gateway.ingest.release import release_arrived
+from gateway.key_rotation import settle
 from gateway.people.enrolment import forget_past
 from gateway.quality import TOGETHER
 from gateway.service import Gateway
 from gateway.signals import Signal
-from gateway.standing import NOTICE, URGENT, activate, days_left
+from gateway.standing import activate
 from gateway.sync.links import Links, has_to_do
 from gateway.sync.pull import Puller, pull_once
 from gateway.sync.push import push_due
+from gateway.sync.refresh import Refresher
 from partners.directory import Party, PartyState, find_party, parties
 from partners.oauth.replay import forget_expired
 from partners.plans import plans_in_force
 from schemas.errors import SharingError
-from schemas.times import now_millis
+from schemas.times import DAY, now_millis
 
 log = structlog.get_logger()
 
@@ -50,7 +53,7 @@ class Duties:
         self._threads: list[threading.Thread] = []
         self._partners: dict[str, threading.Event] = {}  # what ends the duties for a partner
         self._states: dict[str, PartyState] = {}
-        self._warned: set[tuple[str, int]] = set()
+        self._warned: dict[str, int] = {}  # how urgently it was said of what that it ends
 
     def start(self) -> None:
         """Recover what a stop left half done, then start. A database that was set back is served read-only."""
@@ -66,6 +69,7 @@ class Duties:
         self._run("publish", gateway.signals.queued, self._publish)
         self._run("release", gateway.signals.arrived, self._release)
         self._run("partners", gateway.signals.partners, self._meet_partners)
+        self._run("keys", gateway.signals.keys, self._keep_keys)
         self._run("tidy", gateway.signals.tidy, self._tidy, every=_TIDY)
 
     def stop(self) -> None:
@@ -81,7 +85,7 @@ class Duties:
         self._links.close()
 
     def _run(
-        self, name: str, wake: Signal | None, step: Callable[[], None], *, every: float = IDLE,
+        self, name: str, wake: Signal | None, step: Callable[[], object], *, every: float = IDLE,
         until: threading.Event | None = None,
     ) -> None:  # fmt: skip
         """Repeat `step` in a thread: whenever `wake` is sent and `every` so often; without `wake`, again at once.
@@ -101,7 +105,7 @@ class Duties:
         self._threads.append(thread)
         thread.start()
 
-    def _attempt(self, name: str, step: Callable[[], None], ended: threading.Event) -> None:
+    def _attempt(self, name: str, step: Callable[[], object], ended: threading.Event) -> None:
         try:
             step()
         except (LogError, HeadConflictError, ReadOnlyError) as error:
@@ -142,21 +146,23 @@ class Duties:
     def _release(self) -> None:
         release_arrived(self._gateway, now=now_millis())
 
+    def _keep_keys(self) -> None:
+        """Finish what a rotation left to be done once its time has come; serve a certificate that was replaced."""
+        settle(self._gateway, now=now_millis())
+        self._gateway.certificates.look()
+
     def _tidy(self) -> None:
-        """Forget assertions, proofs, sessions and codes that nobody could use again anyway."""
+        """Forget assertions, proofs, sessions and codes that nobody could use again anyway; say what ends
+        soon."""
         now = now_millis()
         with self._gateway.database.write() as session:
             forget_expired(session, now)
             forget_past(session, now=now)
-        self._warn_of_documents(now)
-
-    def _warn_of_documents(self, now: int) -> None:
-        """Say once a day whose party document is about to expire."""
-        with self._gateway.database.read() as session:
-            soon = {(code, days) for code, days in days_left(session, now).items() if days <= NOTICE}
-        for code, days in sorted(soon - self._warned):
-            log.warning("partner.document-expires", party=code, days=days, urgent=days <= URGENT)
-        self._warned = soon
+        for one in expiries(self._gateway, now=now):
+            level = one.level(now)
+            if level > self._warned.get(one.what, 0):
+                log.warning("expiry.near", what=one.what, days=(one.ends - now) // DAY)
+            self._warned[one.what] = level
 
     def _meet_partners(self) -> None:
         """A puller and a pusher for every partner that something goes to or from, and for no other."""
@@ -179,6 +185,8 @@ class Duties:
             self._run_puller(code, ended)
             push = partial(self._push, code)
             self._run(f"push {code}", self._gateway.signals.published, push, until=ended)
+            refresher = Refresher(self._gateway, self._links, code)
+            self._run(f"refresh {code}", self._gateway.signals.documents, refresher.step, until=ended)
 
     def _run_puller(self, code: str, ended: threading.Event) -> None:
         puller = Puller(self._gateway, self._links, code)

@@ -182,15 +182,11 @@ class PartnerClient:
         return answer.json()
 
     def get(
-        self,
-        path: str,
-        params: dict[str, Any] | None = None,
-        *,
-        accept: tuple[int, ...] = (200,),
-        limit: int = MAX_PAGE,
-    ) -> Answer:
+        self, path: str, params: dict[str, Any] | None = None, *, accept: tuple[int, ...] = (200,),
+        headers: dict[str, str] | None = None, limit: int = MAX_PAGE,
+    ) -> Answer:  # fmt: skip
         """Any other resource of the partner, read whole, up to `limit` bytes."""
-        return self._get(path, params=params, accept=accept, limit=limit)
+        return self._get(path, params=params, accept=accept, headers=headers, limit=limit)
 
     def _get(self, path: str, *, wait: float = 0, **options: Any) -> Answer:
         return self._send("GET", path, timeout=httpx.Timeout(_READ + wait, connect=_CONNECT), **options)

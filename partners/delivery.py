@@ -45,6 +45,17 @@ class OutgoingReceipt:
     attempts: int
 
 
+@dataclass(frozen=True)
+class ReceiptGiven:
+    """A receipt of ours, sent or not, with the line report its digest is over."""
+
+    hash: str
+    manifest: str
+    party: str
+    token: str
+    report: bytes | None
+
+
 def open_deliveries(session: Connection, batch: Batch, dataset: Dataset, *, now: int) -> None:
     """A pending delivery of `batch` for every recipient of its dataset whose period is not over. `now` in ms UTC."""
     manifest = batch.manifest
@@ -130,7 +141,7 @@ def keep_receipt(
     report: bytes | None, now: int,
 ) -> bool:  # fmt: skip
     """Keep a receipt, given (`out`: to be sent) or got (`in`); False when it was here already."""
-    if session.execute(select(receipt.c.hash).where(receipt.c.hash == receipt_hash)).first():
+    if is_kept(session, receipt_hash):
         return False
     session.execute(
         insert(receipt).values(
@@ -139,6 +150,11 @@ def keep_receipt(
         )
     )  # fmt: skip
     return True
+
+
+def is_kept(session: Connection, receipt_hash: str) -> bool:
+    """Whether this receipt is here."""
+    return session.execute(select(receipt.c.hash).where(receipt.c.hash == receipt_hash)).first() is not None
 
 
 def due_receipts(session: Connection, party: str, *, now: int, limit: int = 200) -> list[OutgoingReceipt]:
@@ -168,6 +184,31 @@ def receipt_given(session: Connection, manifest: str) -> str | None:
     """The newest receipt (compact JWS) we gave for a batch."""
     query = select(receipt.c.token).where(receipt.c.manifest == manifest, receipt.c.direction == "out")
     return session.execute(query.order_by(receipt.c.at.desc()).limit(1)).scalar()
+
+
+def receipts_for(session: Connection, manifest: str, direction: str) -> list[tuple[str, str]]:
+    """The other party and the compact JWS of every receipt for a batch that was given (`out`) or got (`in`)."""
+    query = select(receipt.c.party, receipt.c.token).where(
+        receipt.c.manifest == manifest, receipt.c.direction == direction
+    )
+    return [(row.party, row.token) for row in session.execute(query.order_by(receipt.c.at, receipt.c.hash))]
+
+
+def receipts_since(session: Connection, direction: str, party: str | None, since: int) -> Iterator[str]:
+    """Every receipt for a batch that was given or got from `since` (ms UTC) on, of one `party` or of all."""
+    query = select(receipt.c.token).where(receipt.c.direction == direction, receipt.c.at >= since)
+    if party is not None:
+        query = query.where(receipt.c.party == party)
+    yield from session.scalars(query.order_by(receipt.c.at).execution_options(yield_per=200))
+
+
+def receipts_given(session: Connection, since: int) -> list[ReceiptGiven]:
+    """The receipts we gave from `since` (ms UTC) on, and those that their provider does not have yet."""
+    columns = (receipt.c.hash, receipt.c.manifest, receipt.c.party, receipt.c.token, receipt.c.report)
+    query = select(*columns).where(
+        receipt.c.direction == "out", or_(receipt.c.at >= since, receipt.c.state == "pending")
+    )
+    return [ReceiptGiven(*row) for row in session.execute(query.order_by(receipt.c.at, receipt.c.hash))]
 
 
 def receipt_token(session: Connection, receipt_hash: str, *, party: str, home: str) -> str | None:

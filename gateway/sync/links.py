@@ -6,6 +6,7 @@ What goes to and from a partner in its state, `may_pass` decides for pull and pu
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 
 from gateway.service import Gateway
 from partners.client import OwnCertificate, PartnerClient
@@ -19,6 +20,13 @@ from partners.plans import Plans
 from schemas.plan import Dataset
 
 SCOPES = ("feeds:read", "feeds:push", "receipts:write")
+
+
+@dataclass(frozen=True)
+class _Link:
+    where: tuple[str, str]
+    client: PartnerClient
+    auth: GatewayAuth
 
 
 def may_pass(party: Party, dataset: Dataset | None) -> bool:
@@ -42,36 +50,37 @@ class Links:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
-        self._lock = threading.Lock()  # guards `_clients`
-        self._clients: dict[str, tuple[tuple[str, str], PartnerClient]] = {}
+        self._lock = threading.Lock()  # guards `_links`
+        self._links: dict[str, _Link] = {}
 
     def to(self, party: Party) -> PartnerClient:
-        """The client of `party`, shared by all threads."""
+        """The client of `party`, shared by all threads. It authenticates with our oauth key of this moment."""
         where = (party.url, party.ca_pem)
+        key = load_signing_key(self._gateway.keys.oauth.private)
         with self._lock:
-            known = self._clients.get(party.code)
-            if known is not None and known[0] == where:
-                return known[1]
+            known = self._links.get(party.code)
+            if known is not None and known.where == where:
+                known.auth.use_key(key)
+                return known.client
             auth = gateway_auth(self._gateway, party.document)
-            own = own_certificate(self._gateway)
-            client = PartnerClient(party.url, party.ca_pem, auth, own, reach=self._gateway.reach)
-            self._clients[party.code] = (where, client)
+            client = PartnerClient(*where, auth, own_certificate(self._gateway), reach=self._gateway.reach)
+            link = self._links[party.code] = _Link(where, client, auth)
         if known is not None:
-            known[1].close()
-        return client
+            known.client.close()
+        return link.client
 
     def close(self) -> None:
         with self._lock:
-            for _, client in self._clients.values():
-                client.close()
-            self._clients.clear()
+            for link in self._links.values():
+                link.client.close()
+            self._links.clear()
 
     def drop(self, code: str) -> None:
         """Close the connections to a party that nothing goes to any more."""
         with self._lock:
-            known = self._clients.pop(code, None)
+            known = self._links.pop(code, None)
         if known is not None:
-            known[1].close()
+            known.client.close()
 
 
 def gateway_auth(gateway: Gateway, document: PartyDocument) -> GatewayAuth:

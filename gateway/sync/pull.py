@@ -7,13 +7,14 @@ the data, so the next round goes on from what was stored.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import structlog
 
 from gateway.service import Gateway
 from gateway.store import evidence, feeds
-from gateway.sync.apply import WaitingError, apply_batch
+from gateway.sync.apply import STOLEN, Applied, WaitingError, apply_batch, is_passed_over
 from gateway.sync.contacts import note_contact
 from gateway.sync.links import Links, may_pass
 from partners.client import PartnerClient, RemoteHead
@@ -21,7 +22,7 @@ from partners.delivery import due_receipts, hasten_pushes, mark_sent, mark_unsen
 from partners.directory import Party, find_party
 from partners.errors import PartnerError, PartnerRefusedError, PartnerUnreachableError
 from partners.plans import plans_in_force
-from schemas.errors import SharingError
+from schemas.errors import BatchError, SharingError
 from schemas.times import now_millis
 
 log = structlog.get_logger()
@@ -131,9 +132,9 @@ class Puller:
                 if not moved and (held.seq > head.seq or held.manifest != head.manifest):
                     self._report_set_back(head, held, now)
                 return taken
-            for frame in client.feed_page(self.code, head.dataset, after=held.seq):
-                file = feeds.from_frame(frame)
-                applied = apply_batch(self.gateway, party, head.dataset, file, now=now_millis(), frame=frame)
+            frames = client.feed_page(self.code, head.dataset, after=held.seq)
+            for place, frame in enumerate(frames):
+                applied = self._apply(party, head.dataset, frame, frames[place:])
                 taken += applied.fresh
                 log.info("batch.applied", provider=self.code, dataset=head.dataset, verdict=applied.verdict)
             self.send_receipts(party, client)
@@ -141,6 +142,16 @@ class Puller:
                 if feeds.head(session, self.code, head.dataset).seq == held.seq:
                     return taken  # an empty page: whatever the head said, there is nothing for us
             moved = True
+
+    def _apply(self, party: Party, dataset: str, frame: bytes, following: Sequence[bytes]) -> Applied:
+        """Take a batch; pass over one that a stolen key signed where those `following` show that the feed goes on."""
+        file = feeds.from_frame(frame)
+        try:
+            return apply_batch(self.gateway, party, dataset, file, now=now_millis(), frame=frame)
+        except BatchError as error:
+            if error.code != STOLEN or not is_passed_over(party, [feeds.from_frame(one) for one in following]):
+                raise
+        return apply_batch(self.gateway, party, dataset, file, now=now_millis(), frame=frame, passed_over=True)
 
     def _report_set_back(self, head: RemoteHead, held: feeds.FeedHead, now: int) -> None:
         """The partner's head is behind ours, or differs: it was restored from a backup, or shows us another history."""

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import structlog
 
-from audit.receipts import open_receipt
 from gateway.service import Gateway
 from gateway.store import feeds
 from gateway.sync.links import Links, may_pass
-from gateway.sync.receive import take_receipt
+from gateway.sync.receive import read_receipt, take_receipt
 from partners.delivery import Delivery, due_pushes, record_attempt
 from partners.directory import Party, party_states
 from partners.errors import PartnerRefusedError
@@ -61,7 +60,7 @@ def _push(gateway: Gateway, links: Links, party: Party, delivery: Delivery) -> b
     if pinned is None or pinned[0] < delivery.seq:
         return False
     token = links.to(party).push_batch(gateway.party, delivery.dataset, delivery.seq, batch.frame)
-    receipt = open_receipt(token, party.manifest_keys)
+    receipt = read_receipt(gateway, party, token)
     if receipt.manifest != delivery.manifest:
         raise PartnerRefusedError("the receipt is for another batch", code="receipt.mismatch")
     take_receipt(gateway, party, token, now=now_millis())
