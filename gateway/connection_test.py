@@ -4,8 +4,9 @@ For an administrator who is about to propose a partner, or wonders why one does 
 is a step that failed, never an exception. It is called as `partners.reach` allows: public addresses and those of
 `partners.networks`, no redirects, 64 KiB, and no step takes longer than three seconds.
 
-What this module must never do: send an assertion of ours before the other side's certificate has been verified, or
-believe a document more than its signature. That its fingerprint is the right one, only a telephone call tells.
+What this module must never do: believe a document more than its signature, for that its fingerprint is the right one,
+only a telephone call tells; or send an assertion of ours to somebody for whom nothing but that document vouches, since
+whoever answers in a partner's place could be us at that partner for as long as the assertion is good.
 """
 
 from __future__ import annotations
@@ -53,6 +54,8 @@ _VERIFICATION = {
     62: ("certificate.name-differs", "its certificate is for another name: call it by that, or they get one for this"),
     64: ("certificate.name-differs", "its certificate is for another address: call it by that, or they get another"),
 }
+
+_UNVOUCHED = "nobody but itself vouches for it: give its authority, or try again once it is approved"
 
 Result = Literal["ok", "failed", "not tried"]
 
@@ -115,7 +118,6 @@ class _Trial:
     given: str | None
     token: str | None = None
     document: PartyDocument | None = None
-    answer: Answer | None = None
     skew: int | None = None
     done: dict[str, Step] = field(default_factory=dict)
 
@@ -138,6 +140,13 @@ class _Trial:
     @property
     def port(self) -> int:
         return urlsplit(self.url).port or 443
+
+    @property
+    def vouched(self) -> bool:
+        """Whether our own people, and not only whoever answers, said what to trust there, and tokens are for it."""
+        told = self.ca_pem is not None or self.given is not None
+        there = self.document is not None and self.document.issuer == self.url
+        return self.pinned is not None or (told and there)
 
     @property
     def authorities(self) -> str | None:
@@ -185,7 +194,10 @@ def _try(trial: _Trial) -> Report:
     # A document that is read but not as it should be (expired, say) keeps nobody from going on, here as elsewhere.
     read = () if trial.document is not None else ("document",)
     trial.attempt("metadata", lambda: _metadata(trial), *read, "certificate")
-    trial.attempt("our access", lambda: _our_access(trial), *read, "certificate")
+    if trial.vouched or trial.document is None:
+        trial.attempt("our access", lambda: _our_access(trial), *read, "certificate")
+    else:
+        trial.done["our access"] = Step("our access", "not tried", _UNVOUCHED, "access.unvouched")
     trial.attempt("their access", lambda: _their_access(trial), *read)
     return Report(trial.url, trial.ca_pem, tuple(trial.done[name] for name in _STEPS), trial.token or trial.given)
 
@@ -252,7 +264,7 @@ def _handshake(
 def _say_no_tls(error: BaseException) -> _FailedError:
     if isinstance(error, httpcore.ConnectTimeout):
         return _FailedError(f"no TLS within {PATIENCE:g} s", code="partner.unreachable")
-    if "VERSION" in str(error).upper() or "PROTOCOL" in str(error).upper():
+    if "UNSUPPORTED_PROTOCOL" in str(error) or "PROTOCOL_VERSION" in str(error):
         return _FailedError("it does not speak TLS 1.2 or 1.3", code="tls.version")
     return _FailedError(f"it does not speak TLS as we do: {error}", code="tls.failed")
 

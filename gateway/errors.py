@@ -183,6 +183,7 @@ STATUS: dict[type[SharingError], int] = {
 _BY_CODE = {
     "party.exists": 409,
     "party.state-wrong": 409,
+    "party.issuer-taken": 409,
     "party.unknown": 404,
     "plan.unknown": 404,
     "person.unknown": 404,

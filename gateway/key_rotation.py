@@ -222,7 +222,7 @@ def obstacle_of(gateway: Gateway, session: ReadSession, key: OwnKey, now: int) -
     missing = tuple(
         party.code
         for party in parties(session)
-        if party.state == "active" and ((known := held.get(party.code)) is None or (known.holds or 0) < key.serial)
+        if party.exchanges and ((known := held.get(party.code)) is None or (known.holds or 0) < key.serial)
     )
     over = key.published + int(gateway.settings.keys.overlap * 1000)
     if missing and now < over:

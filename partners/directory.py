@@ -116,10 +116,11 @@ def register_party(
 
     Raises:
         PartyDocumentError: `partner.document-invalid` or `partner.fingerprint-differs`.
-        PartyError: `party.exists`, `party.url-invalid` or `party.ca-invalid`.
+        PartyError: `party.exists`, `party.url-invalid`, `party.ca-invalid` or `party.issuer-taken`.
     """
     document = open_document(token, pinned=fingerprint)
     host_of(url)
+    _check_issuer(session, document)
     row = {
         "code": document.party,
         "state": "approved",
@@ -146,7 +147,7 @@ def refresh_party(session: Connection, token: str, *, now: int) -> bool:
     Raises:
         PartyDocumentError: also `partner.fingerprint-differs`, and `partner.serial-older` for any other document whose
             serial is not higher.
-        PartyError: `party.unknown`.
+        PartyError: `party.unknown` or `party.issuer-taken`.
     """
     table = tables.party
     known = find_party(session, claimed_party(token))
@@ -156,6 +157,7 @@ def refresh_party(session: Connection, token: str, *, now: int) -> bool:
     if token == known.token:
         session.execute(update(table).where(table.c.code == known.code).values(refreshed=now))
         return False
+    _check_issuer(session, document)
     values = _current(token, document, now)
     if known.url == known.document.issuer:
         values["url"] = document.issuer
@@ -200,6 +202,7 @@ def replace_identity(
         raise PartyError("no party of this code is registered", code="party.unknown")
     if before.state == "ended":
         raise PartyError(f"party {before.code} is ended", code="party.state-wrong")
+    _check_issuer(session, document)
     values = {
         "url": url,
         "ca_pem": check_ca(ca_pem or document.tls.ca),
@@ -251,6 +254,12 @@ def find_party(session: Connection, code: str) -> Party | None:
 def parties(session: Connection) -> list[Party]:
     """All registered parties, suspended ones too, in the order of their codes. Raises as `find_party` does."""
     return [_party(row) for row in session.execute(select(tables.party).order_by(tables.party.c.code))]
+
+
+def _check_issuer(session: Connection, document: PartyDocument) -> None:
+    """What we sign for one issuer must not be good at another party that says it is the same."""
+    if any(party.code != document.party and party.issuer == document.issuer for party in parties(session)):
+        raise PartyError(f"{document.issuer} is another party's address already", code="party.issuer-taken")
 
 
 def _current(token: str, document: PartyDocument, now: int) -> dict[str, object]:

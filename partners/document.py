@@ -66,7 +66,7 @@ class PartyError(SharingError):
     """A party cannot be known by this.
 
     `party.code-invalid`, `party.url-invalid`, `party.ca-invalid`, `party.exists`, `party.own`, `party.unknown` or
-    `party.state-wrong`.
+    `party.issuer-taken`, `party.state-wrong`.
     """
 
     code = "party.code-invalid"

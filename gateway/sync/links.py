@@ -12,6 +12,7 @@ from gateway.service import Gateway
 from partners.client import OwnCertificate, PartnerClient
 from partners.directory import Party
 from partners.document import PartyDocument
+from partners.errors import PartnerRefusedError
 from partners.oauth.client import GatewayAuth
 from partners.oauth.keys import load_signing_key
 from partners.oauth.metadata import TOKEN_PATH
@@ -83,10 +84,21 @@ class Links:
 
 
 def gateway_auth(gateway: Gateway, document: PartyDocument) -> GatewayAuth:
-    """How this gateway gets tokens from the party of `document`."""
+    """How this gateway gets tokens from the party of `document`.
+
+    An assertion for an issuer is sent to that issuer's own address alone: whoever got another's would be us there.
+
+    Raises:
+        PartnerRefusedError: `partner.endpoint-elsewhere`.
+    """
+    endpoint = document.endpoints.get("token", document.issuer + TOKEN_PATH)
+    if not endpoint.startswith(document.issuer + "/"):
+        raise PartnerRefusedError(
+            "its token endpoint is not at its issuer's address", code="partner.endpoint-elsewhere"
+        )
     return GatewayAuth(
         issuer=document.issuer,
-        token_endpoint=document.endpoints.get("token", document.issuer + TOKEN_PATH),
+        token_endpoint=endpoint,
         client_id=gateway_client_id(gateway.party),
         key=load_signing_key(gateway.keys.oauth.private),
         scopes=SCOPES,

@@ -66,7 +66,7 @@ class Refresher:
         self._gateway.asked.discard(self._code)
         with self._gateway.database.read() as session:
             party = find_party(session, self._code)
-        return party is not None and party.state == "active" and refresh_once(self._gateway, self._links, party)
+        return party is not None and party.exchanges and refresh_once(self._gateway, self._links, party)
 
 
 def refresh_once(gateway: Gateway, links: Links, party: Party) -> bool:
@@ -121,7 +121,7 @@ def notice_assertion(gateway: Gateway, body: bytes) -> None:
     with gateway.database.read() as session:
         known = parties(session)
     for party in known:
-        is_its_gateway = claims.get("sub") == gateway_client_id(party.code) and party.state == "active"
+        is_its_gateway = claims.get("sub") == gateway_client_id(party.code) and party.exchanges
         if is_its_gateway and header.get("kid") not in load_key_set(party.jwks):
             gateway.ask_document(party.code)
 
@@ -154,7 +154,7 @@ def _fetch(gateway: Gateway, links: Links, party: Party) -> str | None:
     except (PartnerRefusedError, PartnerUnreachableError) as error:
         # Perhaps its keys or its authority have changed: the document says so, and needs neither to prove itself.
         log.info("document.asked-plainly", party=party.code, code=error.code)
-        with PartnerClient(party.url, None) as anybody:
+        with PartnerClient(party.url, None, reach=gateway.reach) as anybody:
             return anybody.party_document().strip()
 
 

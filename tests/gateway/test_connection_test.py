@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import socket
 import ssl
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -90,8 +92,17 @@ NEW = dict.fromkeys(STEPS, "ok") | {"our access": "access.not-registered", "thei
 
 
 def test_a_good_gateway_that_does_not_know_us_lacks_nothing_but_that(node: Node, server: TlsServer) -> None:
-    assert tried(node, server) == NEW
     assert tried(node, server, ca_pem=server.ca_pem) == NEW
+
+
+def test_fake_partner_gateway_gets_no_assertion_of_ours_while_nothing_but_its_document_vouches_for_it(
+    node: Node, server: TlsServer, party: World
+) -> None:
+    assert tried(node, server) == NEW | {"our access": "access.unvouched"}
+    another = document_of(server, party, issuer="https://gateway.qingpu.example")
+    instead(server, "/.well-known/taipu", reply(another))
+    assert tried(node, server, ca_pem=server.ca_pem)["our access"] == "access.unvouched"
+    assert "/oauth/token" not in server.paths
 
 
 def test_two_gateways_that_have_called_each_other_are_ok_in_every_step(tmp_path: Path) -> None:
@@ -145,13 +156,13 @@ def test_ssrf_via_partner_given_url_a_name_that_leads_elsewhere_a_moment_later_i
 def test_ssrf_via_partner_given_url_a_token_endpoint_inside_is_not_called_either(
     node: Node, server: TlsServer, party: World
 ) -> None:
+    """Nor any other that is not the issuer's own: what is signed for one issuer is not shown to somebody else."""
     elsewhere = "https://169.254.169.254/latest/meta-data"
     instead(server, "/.well-known/taipu", reply(document_of(server, party, endpoints={"token": elsewhere})))
     metadata = metadata_of(server, token_endpoint=elsewhere)
     instead(server, "/.well-known/oauth-authorization-server", reply(metadata))
-    found = try_address(node.gateway, server.url, now=now_millis())
-    assert results(found)["our access"] == "access.refused"
-    assert "169.254.169.254" in found.steps[6].text
+    found = try_address(node.gateway, server.url, ca_pem=server.ca_pem, now=now_millis())
+    assert results(found)["our access"] == "partner.endpoint-elsewhere"
 
 
 def test_a_name_that_does_not_exist_is_said_to_be_so(node: Node) -> None:
@@ -173,6 +184,22 @@ def test_nobody_there_is_said_to_be_so(node: Node) -> None:
 def test_what_is_no_address_of_a_gateway_is_the_askers_fault(node: Node) -> None:
     with pytest.raises(PartyError):
         try_address(node.gateway, "http://gateway.example", now=now_millis())
+
+
+def test_what_speaks_no_tls_is_said_to_do_so(node: Node) -> None:
+    doors = [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0-OpenSSH_9.6\r\n", b""]
+    with socket.create_server(("127.0.0.1", 0)) as door:
+
+        def talk() -> None:
+            for said in doors:
+                connection, _ = door.accept()
+                with connection:
+                    connection.sendall(said)
+
+        threading.Thread(target=talk, daemon=True).start()
+        url = f"https://127.0.0.1:{door.getsockname()[1]}"
+        for _ in doors:
+            assert results(try_address(node.gateway, url, now=now_millis()))["connection"] == "tls.failed"
 
 
 def test_an_old_tls_is_said_to_be_one(node: Node, server: TlsServer) -> None:
@@ -247,9 +274,9 @@ DOCUMENTS: dict[str, tuple[dict[str, Any], str]] = {
 def test_a_document_that_does_not_fit_is_said_to_be_so(node: Node, server: TlsServer, party: World, case: str) -> None:
     changed, code = DOCUMENTS[case]
     instead(server, "/.well-known/taipu", reply(document_of(server, party, **changed)))
-    found = tried(node, server)
+    found = tried(node, server, ca_pem=server.ca_pem)
     assert found["document"] == code
-    assert found["our access"] != "step.not-tried"  # an alarm, not a stop
+    assert found["metadata"] != "step.not-tried"  # an alarm, not a stop
 
 
 HOSTILE: dict[str, tuple[Any, str]] = {
@@ -323,7 +350,7 @@ def test_fake_partner_gateway_its_authorization_server_is_another(node: Node, se
 )
 def test_why_we_get_no_token_is_told_apart(node: Node, server: TlsServer, body: str, status: str, code: str) -> None:
     instead(server, "/oauth/token", reply(body, status))
-    assert tried(node, server)["our access"] == code
+    assert tried(node, server, ca_pem=server.ca_pem)["our access"] == code
 
 
 def test_a_document_from_a_file_is_held_against_the_one_that_is_served(

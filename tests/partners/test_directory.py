@@ -171,9 +171,10 @@ def test_an_address_and_authority_that_an_administrator_set_stay(session, world)
 
 
 def test_parties_come_in_the_order_of_their_codes_suspended_ones_too(session):
-    worlds = {code: World(code=code) for code in ("330503", "310118", "taihu-basin")}
-    for world in worlds.values():
-        register(session, world)
+    for code in ("330503", "310118", "taihu-basin"):
+        world = World(code=code)
+        token, fingerprint = world.token(issuer=f"https://{code}.example"), world.document().fingerprint
+        register_party(session, token, url=URL, ca_pem=None, fingerprint=fingerprint, now=NOW)
     change_state(session, "310118", "suspended")
     change_state(session, "330503", "active")
     assert [(party.code, party.state) for party in parties(session)] == [
@@ -230,6 +231,27 @@ def test_no_identity_is_pinned_for_a_party_that_is_not_there_or_is_ended(session
     with pytest.raises(PartyError) as caught:
         replace_identity(session, world.token(), **pin)
     assert caught.value.code == "party.state-wrong"
+
+
+def test_fake_partner_gateway_no_party_is_at_the_issuer_of_another(session, world):
+    """Or what we sign for the one would be good at the other: registered, refreshed, or pinned anew."""
+    register(session, world)
+    other = World(code="330503")
+    of_other = {"url": URL, "ca_pem": None, "fingerprint": other.document().fingerprint, "now": NOW}
+    own, taken = "https://gateway.nanxun.example", world.document().issuer
+    codes = []
+    with pytest.raises(PartyError) as caught:
+        register_party(session, other.token(issuer=taken), **of_other)
+    codes.append(caught.value.code)
+    register_party(session, other.token(issuer=own), **of_other)
+    with pytest.raises(PartyError) as caught:
+        refresh_party(session, other.token(issuer=taken, serial=2), now=NOW)
+    codes.append(caught.value.code)
+    with pytest.raises(PartyError) as caught:
+        replace_identity(session, other.token(issuer=taken, serial=2), **of_other)
+    codes.append(caught.value.code)
+    assert codes == ["party.issuer-taken"] * 3
+    assert find_party(session, "330503").issuer == own
 
 
 def test_what_became_of_a_party_is_kept_with_who_and_why(session):
