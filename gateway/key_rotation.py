@@ -33,7 +33,7 @@ from gateway.service import Gateway
 from gateway.store import feeds, own_keys
 from gateway.store.own_keys import OwnKey, Phase
 from gateway.store.versions import NOTICE
-from partners.directory import parties
+from partners.directory import EXCHANGING, parties
 from partners.keys import KeysError, Rotating, forget_key, make_key
 from schemas import jws
 from schemas.times import beijing_text, utc_text
@@ -222,7 +222,7 @@ def obstacle_of(gateway: Gateway, session: ReadSession, key: OwnKey, now: int) -
     missing = tuple(
         party.code
         for party in parties(session)
-        if party.state == "active" and ((known := held.get(party.code)) is None or (known.holds or 0) < key.serial)
+        if party.state in EXCHANGING and ((known := held.get(party.code)) is None or (known.holds or 0) < key.serial)
     )
     over = key.published + int(gateway.settings.keys.overlap * 1000)
     if missing and now < over:
