@@ -150,7 +150,7 @@ def _fetch(gateway: Gateway, links: Links, party: Party) -> str | None:
     except (PartnerRefusedError, PartnerUnreachableError) as error:
         # Perhaps its keys or its authority have changed: the document says so, and needs neither to prove itself.
         log.info("document.asked-plainly", party=party.code, code=error.code)
-        with PartnerClient(party.url, None) as anybody:
+        with PartnerClient(party.url, None, reach=gateway.reach) as anybody:
             return anybody.party_document().strip()
 
 
