@@ -10,13 +10,11 @@ Each request tells the partner which of its documents we hold, so that it knows 
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from urllib.parse import parse_qsl
 
 import structlog
-from sqlalchemy import update
 
 from audit.entry import make_entry
 from audit.form import FINDING, PARTNER_DOCUMENT
@@ -26,7 +24,6 @@ from gateway.key_trust import doubt_held
 from gateway.service import Gateway
 from gateway.store import own_keys
 from gateway.sync.links import Links, gateway_client_id
-from partners import tables
 from partners.client import PartnerClient
 from partners.directory import Party, find_party, parties, refresh_party
 from partners.document import PartyDocument, PartyDocumentError, claimed_party
@@ -100,7 +97,6 @@ def take_document(gateway: Gateway, token: str, *, now: int) -> bool:
             return False
         party = find_party(session, claimed_party(token))
         assert party is not None  # it was registered, or nothing could have changed
-        _follow(session, party)
         doubtful = doubt_held(gateway, session, party, now=now)
         _log(gateway, session, party, doubtful, now)
     gateway.signals.logged.send()
@@ -164,13 +160,6 @@ def _tell(links: Links, party: Party) -> None:
         links.to(party).get(PATH, headers={"If-None-Match": document_tag(party.document)}, accept=(200, 304))
     except SharingError as error:
         log.info("document.not-told", party=party.code, code=error.code)
-
-
-def _follow(session: WriteSession, party: Party) -> None:
-    """The partner's gateway authenticates here with the keys that the document names."""
-    table = tables.client
-    here = (table.c.client_id == gateway_client_id(party.code), table.c.party == party.code)
-    session.execute(update(table).where(*here).values(jwks=json.dumps(party.document.keys.oauth)))
 
 
 def _log(gateway: Gateway, session: WriteSession, party: Party, doubtful: int, now: int) -> None:
