@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +16,11 @@ from audit.checkpoint import Checkpoint
 from audit.form import CONTINUED, FREEZE, KEY_CHANGED
 from audit.keys import LogKey
 from audit.merkle import HASH_SIZE
+from audit.note import parse_vkey
 from audit.replay import Replay
 from audit.report import Finding, Outcome
 from schemas import jws
+from schemas.errors import SignatureError
 
 
 @dataclass(frozen=True)
@@ -49,16 +52,25 @@ def check_succession(links: Sequence[Link]) -> Iterator[Finding]:
 
 
 def check_keys(links: Sequence[Link]) -> Iterator[Finding]:
-    """Check 12. Of the keys of a shard, all but the one it began with are named in it."""
+    """Check 12. Of the keys of a shard, all but the one it began with are named in it or before it."""
+    named: set[str] = set()
     for link in links:
-        if len(link.keys) < 2 or link.log is None or not link.log.entries_proved:
+        if link.log is None or not link.log.entries_proved:
             continue
-        details = [entry.get("detail", {}) for _, entry in link.log.marks if entry["t"] == KEY_CHANGED]
-        named = [str(detail.get(by)) for detail in details if detail.get("use") == "log" for by in ("vkey", "kid")]
-        silent = [key for key in link.keys if not {key.verifier.vkey, jws.thumbprint(key.verifier.public)} & {*named}]
+        named |= {kid for _, entry in link.log.marks if entry["t"] == KEY_CHANGED for kid in _named(entry)}
+        silent = [key for key in link.keys if jws.thumbprint(key.verifier.public) not in named]
         if len(silent) > 1:
             names = " and ".join(key.verifier.key_id.hex() for key in silent)
             yield _unproved(f"the log does not say that one of the keys {names} took over from another")
+
+
+def _named(entry: dict[str, Any]) -> Iterator[str]:
+    """The thumbprint of the log key that an entry names, by that or as a verifier key."""
+    said = entry.get("detail", {})
+    if said.get("use") == "log":
+        yield str(said.get("kid"))
+        with suppress(SignatureError):
+            yield jws.thumbprint(parse_vkey(str(said.get("vkey"))).public)
 
 
 def _check_edges(link: Link, head: Checkpoint, log: Replay) -> Iterator[Finding]:

@@ -172,9 +172,10 @@ def _log_members(document: PartyDocument, shards: Sequence[_Shard]) -> dict[str,
     retired = {verifier.vkey: size for verifier, size in old}
     named = {verifier.name for verifier, _ in old}
     for shard in shards[:-1]:
-        candidates = [NoteVerifier(shard.origin, public) for public in (*publics, *(one.public for one, _ in old))]
-        if shard.origin not in named:
-            retired |= {one.vkey: shard.size for one in candidates if shard.signed_by(one)}
+        # Of a key that has ended, the document says for which shards it vouches, if it names the shard at all.
+        others = [] if shard.origin in named else [one.public for one, _ in old]
+        candidates = [NoteVerifier(shard.origin, public) for public in (*publics, *others)]
+        retired |= {one.vkey: shard.size for one in candidates if shard.signed_by(one)}
     members: dict[str, object] = {"origin": in_force.origin, "vkey": vkeys[0]}
     if vkeys[1:]:
         members["vkeys"] = vkeys[1:]

@@ -33,6 +33,7 @@ from schemas.times import now_millis, utc_text
 from tests.gateway.callers import caller, code_of, listening
 from tests.gateway.commands import quiet, refused, taipu, taipu_json
 from tests.gateway.hands import carry, entries, hand_in, publish
+from tests.gateway.key_hands import rotated
 from tests.people import person, session_of
 from tests.world import JIASHAN, WUJIANG, Node, reading_line, running, wait_for
 
@@ -326,6 +327,20 @@ def test_the_commands_list_freeze_and_propose(wujiang, guard, approver, tmp_path
     assert [(row["shard"], row["state"], row["beyond"]) for row in listed] == [(1, "frozen", []), (2, "in force", [])]
     assert "in force" in taipu("audit", "shards", *home).stdout
     assert taipu("audit", "verify", wujiang.gateway.settings.home).exit_code == 0
+
+
+def test_a_key_that_changed_before_the_freeze_is_known_for_both_shards(wujiang, guard, approver, tmp_path):
+    drain(wujiang)
+    rotated(wujiang, "log")
+    hand_in(wujiang, reading_line(0))
+    drain(wujiang)
+    freeze(wujiang, guard)
+    go_on(wujiang, guard, approver)
+    drain(wujiang)
+    write_evidence(wujiang.gateway, tmp_path)
+    report = verify_directory(tmp_path)
+    assert report.exit_code == 0, report.as_text()
+    assert "in 2 shards" in report.sentence
 
 
 def test_a_receipt_given_before_the_freeze_is_proved_in_the_successor(wujiang, jiashan, tmp_path):
