@@ -22,9 +22,9 @@ from audit.entry import make_entry
 from audit.form import REFUSAL
 from audit.log import append
 from gateway.api import exchange, feeds, identity, log, observations, plan, quality, records, schemas, submissions
-from gateway.api.access import refuse_nul
+from gateway.api.access import by_access_token, refuse_nul
 from gateway.certificates import note_certificate
-from gateway.console import pages, status
+from gateway.console import clients, data, pages, status, tokens
 from gateway.errors import AccessDeniedError, RequestError, problem, status_of
 from gateway.service import Gateway
 from gateway.tls import ClientAuthorities
@@ -59,6 +59,7 @@ def create_partner_app(gateway: Gateway) -> FastAPI:
         redirect_slashes=False, dependencies=[Depends(refuse_nul), Depends(note_certificate)],
     )  # fmt: skip
     app.state.gateway = gateway
+    app.state.authenticate = by_access_token
     app.state.client_authorities = authorities
     for module in (identity, feeds, exchange, submissions, observations, records, quality, plan, log, schemas):
         app.include_router(module.router)
@@ -67,12 +68,16 @@ def create_partner_app(gateway: Gateway) -> FastAPI:
 
 
 def create_console_app(gateway: Gateway, partner: FastAPI) -> FastAPI:
-    """The application of the console listener: health, metrics, and the partner API's description."""
+    """The application of the console listener: people's routes, reading with personal tokens, health, metrics."""
     app = FastAPI(title="Taipu console", version="1", openapi_url=None, docs_url=None, redoc_url=None)
     app.state.gateway = gateway
+    app.state.authenticate = data.personal_callers(gateway)
     app.state.partner = partner
     app.include_router(pages.router)
     app.include_router(status.router)
+    app.include_router(clients.router)
+    app.include_router(tokens.router)
+    app.include_router(data.router)
     _answer_problems(app)
     return app
 

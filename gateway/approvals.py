@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from gateway import proposals
+from gateway.clients import CLIENT, CLIENT_KEYS
 from gateway.people.person import Person
 from gateway.proposals import Kind, Proposal
 from gateway.service import Gateway
 
-_ALL: tuple[Kind, ...] = ()
+_ALL: tuple[Kind, ...] = (CLIENT, CLIENT_KEYS)
 KINDS: Mapping[str, Kind] = MappingProxyType({kind.name: kind for kind in _ALL})
 
 

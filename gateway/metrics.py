@@ -19,6 +19,7 @@ from gateway.service import Gateway
 from gateway.store import feeds, findings, queue
 from gateway.store.evidence import evidence_counts
 from partners.delivery import delivery_counts, receipt_counts
+from partners.oauth.store import endings
 from schemas.times import now_millis
 
 
@@ -60,6 +61,11 @@ def collect(gateway: Gateway) -> CollectorRegistry:
         evidence = gauge("evidence", "pieces of evidence of what was wrong", ("provider", "code"))
         for (provider, code), count in evidence_counts(session).items():
             evidence.labels(provider, code).set(count)
+        expiry = gauge(
+            "client_key_expiry_days", "days until a client's last key or certificate ends", ("client", "what")
+        )
+        for one in endings(session, now):
+            expiry.labels(one.client_id, one.what).set(one.days)
         _collect_loggers(session, gauge, now)
     return registry
 

@@ -15,6 +15,7 @@ from functools import partial
 import structlog
 
 from audit.errors import HeadConflictError, LogError
+from gateway.clients import EndWatch
 from gateway.errors import ReadOnlyError
 from gateway.ingest.release import release_arrived
 from gateway.quality import TOGETHER
@@ -46,6 +47,7 @@ class Duties:
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
         self._partners: set[str] = set()
+        self._ends = EndWatch()
 
     def start(self) -> None:
         """Recover what a stop left half done, then start. A database that was set back is served read-only."""
@@ -126,9 +128,10 @@ class Duties:
         release_arrived(self._gateway, now=now_millis())
 
     def _tidy(self) -> None:
-        """Forget assertions and proofs that nobody could use again anyway."""
+        """Forget assertions and proofs that nobody could use again anyway; say which clients' keys are about to end."""
         with self._gateway.database.write() as session:
             forget_expired(session, now_millis())
+        self._ends.look(self._gateway, now_millis())
 
     def _meet_partners(self) -> None:
         """A puller and a pusher for every active partner that has none yet."""

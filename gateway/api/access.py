@@ -8,6 +8,7 @@ What waits for nothing is `async`: a plain function would cost each request a tr
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -57,22 +58,35 @@ async def writable_gateway(gateway: Home) -> Gateway:
 WritableHome = Annotated[Gateway, Depends(writable_gateway)]
 
 
-def principal_of(request: Request, gateway: Home) -> Principal:
-    """The caller, proven by a token of ours and a fresh proof of its key."""
+Authenticate = Callable[[Request, Gateway], Principal]
+"""How a listener knows its callers: a value in its application's state, so that routes are the same on both."""
 
+
+def headers_of(request: Request) -> list[tuple[str, str]]:
+    """The header of a request as it came, line by line: a second `DPoP` must be seen."""
+    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.scope["headers"]]
+
+
+def principal_of(request: Request, gateway: Home) -> Principal:
+    """The caller, proven as this listener wants it."""
+    authenticate: Authenticate = request.app.state.authenticate
+    principal = authenticate(request, gateway)
+    request.state.principal = principal
+    return principal
+
+
+def by_access_token(request: Request, gateway: Gateway) -> Principal:
+    """The caller of the partner listener, proven by a token of ours and a fresh proof of its key."""
     scope = request.scope
-    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
-    principal = authenticate(
+    return authenticate(
         scope["method"],
         gateway.settings.url + scope["raw_path"].decode("latin-1"),
-        headers,
+        headers_of(request),
         tokens=gateway.access_tokens,
         load_client=gateway.load_client,
         proofs=gateway.proofs,
         now=now_millis(),
     )
-    request.state.principal = principal
-    return principal
 
 
 Caller = Annotated[Principal, Depends(principal_of)]

@@ -29,6 +29,7 @@ from gateway.cli import (
     setup,
     sync,
     table,
+    token,
 )
 from gateway.cli.exits import EXIT_CODES
 from gateway.cli.terminal import Commands, say
@@ -72,6 +73,7 @@ for name, group in {
     "plan": plan.app,
     "partner": partner.app,
     "client": client.app,
+    "token": token.app,
     "device": device.app,
     "profile": profile.app,
     "table": table.app,
