@@ -14,6 +14,7 @@ import secrets
 import threading
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Row, insert, select, update
 
