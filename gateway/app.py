@@ -24,8 +24,10 @@ from audit.log import append
 from gateway.api import exchange, feeds, identity, log, observations, plan, quality, records, schemas, submissions
 from gateway.api.access import by_access_token, refuse_nul
 from gateway.certificates import note_certificate
-from gateway.console import clients, data, pages, status, tokens
-from gateway.errors import AccessDeniedError, RequestError, problem, status_of
+from gateway.console import access_view, approvals, clients, data, pages, people, sign_in, status, tokens
+from gateway.console.headers import ConsoleHeaders
+from gateway.errors import AccessDeniedError, RateExceededError, RequestError, problem, status_of
+from gateway.people.person import Person, actor_of
 from gateway.service import Gateway
 from gateway.tls import ClientAuthorities
 from partners.errors import AuthenticationError, ClientInactiveError, ScopeError
@@ -39,14 +41,13 @@ _log = structlog.get_logger()
 
 def create_partner_app(gateway: Gateway) -> FastAPI:
     """The application of the partner listener."""
-    asks = gateway.settings.tls.client_certificates == "optional"
-    authorities = ClientAuthorities(gateway.settings, gateway.database) if asks else None
 
     @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         # As many requests at once as the settings say: each works in a thread, and has a database connection to itself.
         to_thread.current_default_thread_limiter().total_tokens = gateway.settings.threads
         watch = asyncio.create_task(gateway.heads_watch.run())
+        authorities: ClientAuthorities | None = app.state.client_authorities
         keeping = [watch] if authorities is None else [watch, asyncio.create_task(authorities.run())]
         yield
         for task in keeping:
@@ -60,7 +61,7 @@ def create_partner_app(gateway: Gateway) -> FastAPI:
     )  # fmt: skip
     app.state.gateway = gateway
     app.state.authenticate = by_access_token
-    app.state.client_authorities = authorities
+    app.state.client_authorities = None  # a server that asks for certificates says here whose it takes
     for module in (identity, feeds, exchange, submissions, observations, records, quality, plan, log, schemas):
         app.include_router(module.router)
     _answer_problems(app)
@@ -68,16 +69,18 @@ def create_partner_app(gateway: Gateway) -> FastAPI:
 
 
 def create_console_app(gateway: Gateway, partner: FastAPI) -> FastAPI:
-    """The application of the console listener: people's routes, reading with personal tokens, health, metrics."""
-    app = FastAPI(title="Taipu console", version="1", openapi_url=None, docs_url=None, redoc_url=None)
+    """The application of the console listener: people of this party and what they read with, health, metrics, the
+    partner API's description."""
+    app = FastAPI(
+        title="Taipu console", version="1", openapi_url=None, docs_url=None, redoc_url=None,
+        dependencies=[Depends(refuse_nul)],
+    )  # fmt: skip
     app.state.gateway = gateway
     app.state.authenticate = data.personal_callers(gateway)
     app.state.partner = partner
-    app.include_router(pages.router)
-    app.include_router(status.router)
-    app.include_router(clients.router)
-    app.include_router(tokens.router)
-    app.include_router(data.router)
+    for module in (pages, status, sign_in, people, approvals, access_view, clients, tokens, data):
+        app.include_router(module.router)
+    app.add_middleware(ConsoleHeaders)
     _answer_problems(app)
     return app
 
@@ -96,8 +99,12 @@ def _answer_sharing_error(request: Request, error: Exception) -> JSONResponse:
     headers = {"Cache-Control": "no-store"}
     if isinstance(error, AuthenticationError | ScopeError):
         headers["WWW-Authenticate"] = error.challenge
+    if isinstance(error, RateExceededError):
+        headers["Retry-After"] = str(error.retry_after)
     if error.code == "limit.replay-memory-full":
         headers["Retry-After"] = "60"
+    if error.code == "sign-in.wait":
+        headers["Retry-After"] = str(error.extra["retry_after"])
     return JSONResponse(problem(error), status_of(error), headers, media_type=PROBLEM)
 
 
@@ -126,17 +133,24 @@ def _answer_fault(request: Request, error: Exception) -> JSONResponse:
 
 def _log_refusal(request: Request, error: SharingError) -> None:
     """A refused request of a known caller is in the log too, in a transaction of its own."""
+    if not isinstance(error, AccessDeniedError | ScopeError | ClientInactiveError | LimitError):
+        return
+    gateway: Gateway = request.app.state.gateway
+    person: Person | None = getattr(request.state, "person", None)
     caller: Principal | ClientInactiveError | None = getattr(request.state, "principal", None)
     if isinstance(error, ClientInactiveError):
         caller = error
-    if caller is None or not isinstance(error, AccessDeniedError | ScopeError | ClientInactiveError | LimitError):
+    if person is not None:  # an address may hold somebody's name: the route's pattern does not
+        who, path = {"actor": actor_of(gateway.home, person.account)}, request.scope["route"].path
+    elif caller is not None:
+        who, path = {"actor": caller.client_id, "peer": caller.party}, request.url.path[:500]
+    else:
         return
-    gateway: Gateway = request.app.state.gateway
-    detail = {"code": error.code, "method": request.method, "path": request.url.path[:500]}
-    entry = make_entry(
-        REFUSAL, at=utc_text(now_millis()), party=gateway.party, actor=caller.client_id, peer=caller.party,
-        detail=detail,
-    )  # fmt: skip
+    detail = {"code": error.code, "method": request.method, "path": path}
+    if "rule" in error.extra:
+        detail["rule"] = str(error.extra["rule"])
+    at, actor, peer = utc_text(now_millis()), who["actor"], who.get("peer")
+    entry = make_entry(REFUSAL, at=at, party=gateway.party, actor=actor, peer=peer, detail=detail)
     with gateway.database.write() as session:
         append(session, entry)
     gateway.signals.logged.send()

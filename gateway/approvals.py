@@ -10,11 +10,13 @@ from types import MappingProxyType
 
 from gateway import proposals
 from gateway.clients import CLIENT, CLIENT_KEYS
+from gateway.log_shards import LOG_SUCCESSOR
+from gateway.people.changes import PEOPLE_KINDS
 from gateway.people.person import Person
 from gateway.proposals import Kind, Proposal
 from gateway.service import Gateway
 
-_ALL: tuple[Kind, ...] = (CLIENT, CLIENT_KEYS)
+_ALL: tuple[Kind, ...] = (*PEOPLE_KINDS, LOG_SUCCESSOR, CLIENT, CLIENT_KEYS)
 KINDS: Mapping[str, Kind] = MappingProxyType({kind.name: kind for kind in _ALL})
 
 

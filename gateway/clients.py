@@ -174,5 +174,18 @@ def _log_change(
     append(session, entry)
 
 
-CLIENT = Kind("client", "client.propose", "client.approve", _carry_out_client)
-CLIENT_KEYS = Kind("client-keys", "client.propose", "client.approve", _carry_out_keys)
+def _says_client(proposal: Proposal) -> str:
+    said = proposal.content
+    bound = {"dpop": "bound by proofs", "mtls": "bound to its certificate", "none": "BOUND TO NOTHING"}[said["binding"]]
+    return (
+        f"client {proposal.subject} of {said['party']}, a {said['kind']}, may ask for {' '.join(said['scopes'])}; "
+        f"its tokens are {bound}; {_says_keys(proposal)}"
+    )
+
+
+def _says_keys(proposal: Proposal) -> str:
+    return f"keys of {proposal.subject}: {', '.join(key['kid'] for key in proposal.content['keys'])}"
+
+
+CLIENT = Kind("client", "client.propose", "client.approve", _carry_out_client, says=_says_client)
+CLIENT_KEYS = Kind("client-keys", "client.propose", "client.approve", _carry_out_keys, says=_says_keys)

@@ -35,6 +35,8 @@ def collect(gateway: Gateway) -> CollectorRegistry:
         head = exchange_log.head(session)
         gauge("log_entries", "entries in the log").set(head.size)
         gauge("log_signed_entries", "entries under the newest checkpoint").set(head.signed_size)
+        gauge("log_shard", "number of the shard in force").set(head.shard)
+        gauge("log_frozen", "1 while the log is frozen and has no successor").set(head.frozen is not None)
         gauge("log_waiting_entries", "entries that wait for the sequencer").set(exchange_log.count_waiting(session))
         batches = gauge("feed_head", "number of the newest batch", ("provider", "dataset"))
         for feed in feeds.all_heads(session):

@@ -17,6 +17,9 @@ from gateway.ingest.devices import Devices
 from gateway.ingest.door import Door
 from gateway.ingest.tally import Tally
 from gateway.outlines import load_outlines
+from gateway.people.passwords import Passwords
+from gateway.people.second_factor import Seal
+from gateway.people.tries import Tries
 from gateway.publish import Publisher
 from gateway.quality import Judge
 from gateway.signals import Signals
@@ -55,9 +58,11 @@ class Gateway:
         self.door = Door(self.party, self.interning, self.sites, self.governed.at, load_outlines(settings.outlines))
         self.judge = Judge(self.party, self.database, self.interning, self.sites, self.governed.at)
         self.publisher = Publisher(self.party, self.database, self.heads, keys.manifest, self.interning, self.sites)
-        self.log_signer = NoteSigner(settings.log_origin, keys.log.private)
         self.cursors = Cursors(keys.secret.derive("cursors"))
         self.devices = Devices(keys.secret.derive("devices"))
+        self.passwords = Passwords()
+        self.second_factors = Seal(keys.secret.derive("totp"))
+        self.tries = Tries(keys.secret.derive("sign-in"))
         oauth = load_signing_key(keys.oauth.private)
         self.access_tokens = AccessTokens(settings.url, [oauth])
         # On SQLite the gateway is one process: a memory of proofs in it keeps reads from becoming writes.
@@ -68,7 +73,16 @@ class Gateway:
             settings.url, oauth, self.load_client, DatabaseReplay(self.database.write, assertion_seen), self.proofs
         )
         self.heads_watch = HeadsWatch(self.heads)
-        self.sequencer = Sequencer(self.database.write, self.heads, self.log_signer, settings.log_origin)
+        self.sequencer = Sequencer(self.database.write, self.heads, self.log_signers, settings.log_origin)
+
+    @property
+    def log_signer(self) -> NoteSigner:
+        """The log's key in use, under the name of the log's first shard."""
+        return self.log_signers(self.settings.log_origin)[0]
+
+    def log_signers(self, origin: str) -> list[NoteSigner]:
+        """The log's keys in use at this moment, under the name of the shard `origin`."""
+        return [NoteSigner(origin, self.keys.log.private)]
 
     @property
     def tables(self) -> Tables:

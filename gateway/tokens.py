@@ -173,7 +173,10 @@ class PersonalCallers:
                 self._minute, self._refused = now // 60_000, {}
             # An address too many to remember shares a count with the others like it.
             if self._refused.get(self._name(address), 0) >= REFUSED_PER_MINUTE:
-                raise SignInError("too many wrong tokens: wait a minute", code="sign-in.wait")
+                left = 60 - now % 60_000 // 1000
+                raise SignInError(
+                    "too many wrong tokens: wait a minute", code="sign-in.wait", extra={"retry_after": left}
+                )
 
     def _count(self, address: str) -> None:
         with self._lock:

@@ -18,6 +18,7 @@ from audit.errors import HeadConflictError, LogError
 from gateway.clients import EndWatch
 from gateway.errors import ReadOnlyError
 from gateway.ingest.release import release_arrived
+from gateway.people.enrolment import forget_past
 from gateway.quality import TOGETHER
 from gateway.service import Gateway
 from gateway.signals import Signal
@@ -128,10 +129,12 @@ class Duties:
         release_arrived(self._gateway, now=now_millis())
 
     def _tidy(self) -> None:
-        """Forget assertions and proofs that nobody could use again anyway; say which clients' keys are about to end."""
+        """Forget assertions, proofs, sessions and codes that nobody could use again anyway; say which keys end soon."""
+        now = now_millis()
         with self._gateway.database.write() as session:
-            forget_expired(session, now_millis())
-        self._ends.look(self._gateway, now_millis())
+            forget_expired(session, now)
+            forget_past(session, now=now)
+        self._ends.look(self._gateway, now)
 
     def _meet_partners(self) -> None:
         """A puller and a pusher for every active partner that has none yet."""

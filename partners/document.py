@@ -103,11 +103,15 @@ class RetiredKey(msgspec.Struct, frozen=True, kw_only=True):
     last: Annotated[dict[Word, LastBatch], Meta(max_length=256)]
 
 
-class RetiredVkey(msgspec.Struct, frozen=True, kw_only=True):
-    """The verifier key of a log or witness key that signs no more, since the end of the day `ended`."""
+class RetiredVkey(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The verifier key of a log or witness key that signs no more, since the end of the day `ended`.
+
+    `size` is that of the largest head a log key stands for; None where it does not say, or stands for none.
+    """
 
     vkey: Vkey
     ended: Day
+    size: Annotated[int, Meta(ge=0, le=2**53 - 1)] | None = None
 
 
 class Retired(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,11 +130,15 @@ class Keys(msgspec.Struct, frozen=True, kw_only=True):
     witness: Vkey
 
 
-class Log(msgspec.Struct, frozen=True, kw_only=True):
-    """The exchange log's `origin` and what verifies its checkpoints (C2SP tlog-checkpoint)."""
+class Log(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The exchange log's `origin` and what verifies its checkpoints (C2SP tlog-checkpoint).
+
+    `vkeys` has further verifier keys, while they change: checkpoints then carry two signatures.
+    """
 
     origin: Origin
     vkey: Vkey
+    vkeys: Annotated[tuple[Vkey, ...], Meta(max_length=8)] = ()
 
 
 class Names(msgspec.Struct, frozen=True, kw_only=True):

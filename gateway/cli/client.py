@@ -123,7 +123,7 @@ def approve(
 ) -> None:
     """Register what somebody else proposed."""
     with opened(home) as gateway:
-        by = signed_in(gateway, "client.approve")
+        by = signed_in(gateway, "client.approve", step_up=True)
         done = approvals.approve(gateway, proposal, by=by, digest=digest, now=now_millis())
     tell(f"{done.kind} {done.subject}: approved.")
 

@@ -22,7 +22,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 import gateway.server
 from gateway.app import create_console_app, create_partner_app
-from gateway.server import serve
+from gateway.server import make_server, serve
+from gateway.setting_groups import Address
 from gateway.sync.links import own_certificate
 from gateway.tls import REREAD
 from partners.client import PartnerClient
@@ -223,7 +224,7 @@ def test_serve_starts_where_they_do(node: Node) -> None:
 def test_a_file_of_client_authorities_that_is_none_stops_the_start(node: Node, tmp_path: Path) -> None:
     (tmp_path / "clients.pem").write_text("nothing")
     with pytest.raises(SharingError) as caught:
-        create_partner_app(node.gateway)
+        make_server(create_partner_app(node.gateway), Address("127.0.0.1", 0), node.gateway.settings)
     assert caught.value.code == "tls.client-ca-unusable"
 
 
