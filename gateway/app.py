@@ -24,7 +24,19 @@ from audit.log import append
 from gateway.api import exchange, feeds, identity, log, observations, plan, quality, records, schemas, submissions
 from gateway.api.access import by_access_token, refuse_nul
 from gateway.certificates import note_certificate
-from gateway.console import access_view, approvals, clients, data, pages, people, sign_in, status, tokens
+from gateway.console import (
+    access_view,
+    approvals,
+    clients,
+    data,
+    keys,
+    pages,
+    partners,
+    people,
+    sign_in,
+    status,
+    tokens,
+)
 from gateway.console.headers import ConsoleHeaders
 from gateway.errors import AccessDeniedError, RateExceededError, RequestError, problem, status_of
 from gateway.people.person import Person, actor_of
@@ -78,7 +90,7 @@ def create_console_app(gateway: Gateway, partner: FastAPI) -> FastAPI:
     app.state.gateway = gateway
     app.state.authenticate = data.personal_callers(gateway)
     app.state.partner = partner
-    for module in (pages, status, sign_in, people, approvals, access_view, clients, tokens, data):
+    for module in (pages, status, sign_in, people, approvals, partners, access_view, keys, clients, tokens, data):
         app.include_router(module.router)
     app.add_middleware(ConsoleHeaders)
     _answer_problems(app)

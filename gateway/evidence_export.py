@@ -30,7 +30,7 @@ from audit.shards import disowned
 from audit.tables import log_outbox
 from audit.tiles import ENTRIES, HEIGHT, decode_bundle, tiles_of, tiles_of_level
 from gateway.db import ReadSession
-from gateway.party_document import own_document
+from gateway.party_document import published_document
 from gateway.service import Gateway
 from gateway.store import feeds
 from partners.client import PartnerClient, RemoteHead
@@ -50,7 +50,7 @@ def write_evidence(gateway: Gateway, directory: Path) -> None:
 
     One state of the database: what happened too late for the signed head is left for the next time.
     """
-    document = open_document(own_document(gateway.home))
+    document = open_document(published_document(gateway))
     with gateway.database.read() as session:
         if session.dialect.name == "postgresql":
             session.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
@@ -63,7 +63,7 @@ def write_evidence(gateway: Gateway, directory: Path) -> None:
         _write_batches(session, directory, {parse_entry(entry).get("manifest") for entry in unsigned})
         unsigned_hashes = {jws.b64encode(leaf_hash(entry)) for entry in unsigned}
         for digest, token in every_receipt(session):
-            if _promised(gateway, token) not in unsigned_hashes:
+            if _promised(document, token) not in unsigned_hashes:
                 _write(directory / "receipts" / f"{digest}.jws", token.encode())
 
 
@@ -217,12 +217,10 @@ def _write_batches(session: ReadSession, directory: Path, unsigned: set[str | No
                 _write(folder / f"{batch.seq}.ndjson", feeds.from_frame(batch.frame))
 
 
-def _promised(gateway: Gateway, token: str) -> str | None:
+def _promised(document: PartyDocument, token: str) -> str | None:
     """The entry that a receipt of ours promises; None for a receipt that somebody else gave."""
-    key = gateway.keys.manifest
-    if jws.peek(token)[0].get("kid") != key.kid:
-        return None
-    return open_receipt(token, {key.kid: key.public}).entry
+    keys = document.manifest_keys
+    return open_receipt(token, keys).entry if jws.kid_of(token) in keys else None
 
 
 def _fetch_batches(client: PartnerClient, directory: Path, head: RemoteHead) -> None:

@@ -12,12 +12,15 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from audit import log as exchange_log
 from gateway.db import ReadSession
+from gateway.expiry import expiries
 from gateway.ingest.release import held_counts
 from gateway.loggers.figures import CONNECTIONS, WAITING, all_figures
 from gateway.loggers.strangers import strangers_of
 from gateway.service import Gateway
+from gateway.standing import days_left, standings
 from gateway.store import feeds, findings, queue
 from gateway.store.evidence import evidence_counts
+from gateway.store.own_keys import doubted, exchanges
 from partners.delivery import delivery_counts, receipt_counts
 from partners.oauth.store import endings
 from schemas.times import now_millis
@@ -66,10 +69,31 @@ def collect(gateway: Gateway) -> CollectorRegistry:
         expiry = gauge(
             "client_key_expiry_days", "days until a client's last key or certificate ends", ("client", "what")
         )
-        for one in endings(session, now):
-            expiry.labels(one.client_id, one.what).set(one.days)
+        for ending in endings(session, now):
+            expiry.labels(ending.client_id, ending.what).set(ending.days)
+        _collect_partners(session, gauge, now)
         _collect_loggers(session, gauge, now)
+        alarms = gauge("partner_document_alarm", "1 where something is wrong with a partner's document", ("party",))
+        for party, exchange in exchanges(session).items():
+            alarms.labels(party).set(bool(exchange.alarm))
+        gauge("doubted_batches", "batches held that a stolen key signed").set(len(doubted(session)))
+    ends = gauge("expires_seconds", "seconds until something ends that this gateway lives by", ("what",))
+    for one in expiries(gateway, now=now):
+        ends.labels(one.what).set((one.ends - now) / 1000)
     return registry
+
+
+def _collect_partners(session: ReadSession, gauge: Callable[..., Gauge], now: int) -> None:
+    """Until when their documents are good, how they stand, and how their clocks go."""
+    expiry = gauge("partner_document_expiry_days", "whole days until the partner's document expires", ("party",))
+    for party, days in days_left(session, now).items():
+        expiry.labels(party).set(days)
+    states = gauge("partner_state", "1 for the state the partner is in", ("party", "state"))
+    skew = gauge("partner_clock_skew_seconds", "by how much its clock is ahead of ours", ("party",))
+    for one in standings(session, now):
+        states.labels(one.code, one.state).set(1)
+        if one.contact.skew is not None:
+            skew.labels(one.code).set(one.contact.skew / 1000)
 
 
 def _collect_loggers(session: ReadSession, gauge: Callable[..., Gauge], now: int) -> None:

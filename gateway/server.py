@@ -200,7 +200,10 @@ def make_server(app: FastAPI, address: Address, settings: Settings) -> uvicorn.S
         app.state.client_authorities = authorities
 
     def context(config: uvicorn.Config, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:  # noqa: ARG001
-        return tls_context(settings) if authorities is None else authorities.context()
+        if authorities is not None:
+            return authorities.context()
+        gateway: Gateway = app.state.gateway
+        return gateway.certificates.follow(tls_context(settings))
 
     config = uvicorn.Config(
         app,

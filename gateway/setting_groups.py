@@ -133,6 +133,22 @@ class Retry(_Group):
         return value
 
 
+class KeySettings(_Group):
+    """How this gateway's own keys follow one another, and how it learns of its partners' new ones."""
+
+    overlap: float = Field(default=86_400.0, ge=0, le=31 * 86_400)
+    """Seconds after which a new key is used although a partner has not taken the document that names it."""
+    refresh: float = Field(default=600.0, ge=0.05, le=86_400)
+    """Seconds between two requests for a partner's party document; an unknown key asks for it at once."""
+
+
+class Partners(_Group):
+    """Where partners' gateways may be; an address that a stranger gave must not lead into a network of ours."""
+
+    networks: Networks = ()
+    """Networks in which partners may be although they are not public, such as 10.1.0.0/16; public ones always may."""
+
+
 class Loggers(_Group):
     """The listener for HJ 212 data loggers; its defaults are for a district of a thousand of them."""
 

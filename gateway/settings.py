@@ -31,7 +31,18 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
-from gateway.setting_groups import MIB, Address, Listen, Loggers, OutlineFile, Retry, SettingsError, Tls
+from gateway.setting_groups import (
+    MIB,
+    Address,
+    KeySettings,
+    Listen,
+    Loggers,
+    OutlineFile,
+    Partners,
+    Retry,
+    SettingsError,
+    Tls,
+)
 from partners.document import check_party, host_of
 from schemas.errors import SharingError
 
@@ -96,6 +107,8 @@ class Settings(BaseSettings):
     listen: Listen = Listen()
     tls: Tls = Tls()
     retry: Retry = Retry()
+    keys: KeySettings = KeySettings()
+    partners: Partners = Partners()
     loggers: Loggers = Loggers()
     outlines: OutlineFile = OutlineFile()
 

@@ -86,7 +86,7 @@ class ClientAuthorities:
     def __init__(self, settings: Settings, database: Database) -> None:
         self._settings = settings
         self._database = database
-        self._known: frozenset[str] | None = None  # what `_current` was made from
+        self._known: object = None  # what `_current` was made from: authorities, and our own certificate's files
         self._current = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)  # replaced by `reread`, and never changed
         self._awaited = ""  # the thumbprint that `prove` sends
         self._arrived = threading.Event()
@@ -100,7 +100,7 @@ class ClientAuthorities:
         return made
 
     def reread(self, passing: str = "") -> None:
-        """Take the authorities as they are in the registry now, and `passing` (PEM) beside them.
+        """Take the authorities as they are in the registry now, and `passing` (PEM) beside them; our certificate, too.
 
         Raises:
             SharingError: `tls.client-ca-unusable`: the file of the settings is no certificates.
@@ -109,9 +109,11 @@ class ClientAuthorities:
             with self._database.read() as session:
                 partners = session.scalars(select(party.c.ca_pem).where(party.c.state != "ended"))
                 wanted = frozenset({*partners, self._configured(), passing} - {""})
-            if wanted != self._known:
+            files = (self._settings.tls.certificate, self._settings.tls.key)
+            found = wanted, tuple(file.stat().st_mtime_ns for file in files)
+            if found != self._known:
                 self._current = self._make(sorted(wanted))
-                self._known = wanted
+                self._known = found
 
     async def run(self) -> None:
         """Keep up with the registry until cancelled."""
@@ -119,8 +121,9 @@ class ClientAuthorities:
             await asyncio.sleep(REREAD)
             try:
                 await to_thread.run_sync(self.reread)
-            except (SharingError, SQLAlchemyError) as error:
-                # The authorities read last go on counting; what depends on the database will say the same, louder.
+            except (SharingError, SQLAlchemyError, OSError) as error:
+                # What was read last goes on counting: whoever replaces certificate and key may be between the two, and
+                # what depends on the database will say the same, louder.
                 log.warning("tls.authorities-not-read", error=type(error).__name__)
 
     def notice(self, certificate: bytes | None) -> None:

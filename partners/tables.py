@@ -177,7 +177,7 @@ receipt = Table(
     Index("ix_receipt_due", "state", "next_at"),
 )
 
-# How the last contact with each party went, as far as we were the one who called.
+# How the last contact with each party went: the first columns as far as we were the one who called.
 contact = Table(
     "contact",
     metadata,
@@ -185,6 +185,8 @@ contact = Table(
     Column("succeeded", BigInteger, nullable=True),
     Column("failed", BigInteger, nullable=True),
     Column("error", Text, nullable=False),
+    Column("skew", BigInteger, nullable=True, comment="ms by which its clock was ahead of ours at that time"),
+    Column("called", BigInteger, nullable=True, comment="when its gateway last called us, to about a minute"),
 )
 
 # The parties we exchange with. The document is verified again whenever it is read; what else stands here is the pin it
@@ -203,5 +205,20 @@ party = Table(
     Column("serial", BigInteger, nullable=False),
     Column("added", BigInteger, nullable=False),
     Column("refreshed", BigInteger, nullable=False, comment="when the document in force was last seen"),
-    CheckConstraint("state IN ('active', 'suspended')", name="state"),
+    CheckConstraint("state IN ('approved', 'active', 'suspended', 'ended')", name="state"),
+)
+
+# What became of a party's registration, one row for each change. Where another identity took the place of the pinned
+# one, that one's document stays here: what it signed still verifies with it.
+party_change = Table(
+    "party_change",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("party", String(32), nullable=False, index=True),
+    Column("state", String(16), nullable=False, comment="what it was from then on"),
+    Column("at", BigInteger, nullable=False),
+    Column("actor", Text, nullable=False, comment="the account; empty where it came about by itself"),
+    Column("reason", Text, nullable=False),
+    Column("proposal", Text, nullable=False, comment="which two persons decided; empty where it took one"),
+    Column("replaced", Text, nullable=True, comment="the document of the identity that was pinned before"),
 )

@@ -1,7 +1,7 @@
 """Clients: keys and certificates with their times, what tokens are bound to, and personal tokens.
 
 Revision: 20261124_clients
-Follows: 20261124_shards
+Follows: 20261124_keys
 """
 
 import sqlalchemy as sa
@@ -10,7 +10,7 @@ from alembic import op
 from partners.oauth.registered import read_client_keys
 
 revision = "20261124_clients"
-down_revision = "20261124_shards"
+down_revision = "20261124_keys"
 branch_labels = None
 depends_on = None
 

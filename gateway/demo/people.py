@@ -3,7 +3,8 @@
     DIR/people.json    names, passwords and second factors, for whoever plays with it
 
 They come in as people do: two founders by setup codes, everybody else proposed by one and approved by the other. What
-they do together by telephone, one process does here for both. The file is what no real gateway has: for its owner alone.
+they do together by telephone, one process does here for both. No real gateway has such a file: it is for its owner
+alone.
 """
 
 from __future__ import annotations

@@ -82,6 +82,10 @@ class GatewayAuth(httpx.Auth):
         self._token_nonce: str | None = None  # what the token endpoint wants in the next proof
         self._call_nonce: str | None = None  # what the protected resources want in it
 
+    def use_key(self, key: ECKey) -> None:
+        """Sign assertions with another oauth key of ours from now on; tokens that we have stay good."""
+        self._key = key
+
     def sync_auth_flow(self, request: httpx.Request) -> Flow:
         """Send `request` with a token and a proof: again with a nonce if asked for one, again with a new token if the
         partner takes the old one no more; each once.
@@ -161,7 +165,7 @@ class GatewayAuth(httpx.Auth):
         return answer
 
     def _assertion(self, now: int) -> str:
-        issued = now // 1000
+        issued, key = now // 1000, self._key
         claims = {
             "iss": self._client_id,
             "sub": self._client_id,
@@ -170,7 +174,7 @@ class GatewayAuth(httpx.Auth):
             "iat": issued,
             "exp": issued + ASSERTION_LIFETIME,
         }
-        return sign_jwt(self._key, {"typ": "JWT", "kid": self._key.kid}, claims)
+        return sign_jwt(key, {"typ": "JWT", "kid": key.kid}, claims)
 
 
 class _BoundedStream(httpx.SyncByteStream):

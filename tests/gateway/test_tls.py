@@ -22,6 +22,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 import gateway.server
 from gateway.app import create_console_app, create_partner_app
+from gateway.home import renew_certificate
 from gateway.server import make_server, serve
 from gateway.setting_groups import Address
 from gateway.sync.links import own_certificate
@@ -182,6 +183,20 @@ def test_a_partners_authority_counts_from_when_the_registry_has_it_until_the_par
         with node.gateway.database.write() as session:
             session.execute(party_table.delete())
         wait_for(lambda: refuses(node, address, theirs), seconds=REREAD * 10)
+
+
+def test_our_own_certificate_is_served_anew_once_it_was_replaced(node: Node) -> None:
+    def served(address: Address) -> bytes | None:
+        opened = connection(node, address)
+        opened.connect()
+        certificate = opened.sock.getpeercert(binary_form=True)
+        opened.close()
+        return certificate  # type: ignore[no-any-return]
+
+    with listening_over_tls(node) as address:
+        before = served(address)
+        renew_certificate(node.gateway.home, now=now_millis())
+        wait_for(lambda: served(address) != before, seconds=REREAD * 10)
 
 
 def test_the_console_asks_nobody_for_a_certificate(node: Node, authority: Authority) -> None:
