@@ -31,6 +31,7 @@ from partners.client import PartnerClient
 from partners.oauth.clients import Client
 from partners.oauth.registered import read_client_keys
 from partners.oauth.store import add_client, add_keys, end_key
+from partners.reach import ANYWHERE
 from partners.tables import party as party_table
 from schemas.errors import SharingError
 from schemas.times import now_millis
@@ -210,7 +211,9 @@ def test_the_console_asks_nobody_for_a_certificate(node: Node, authority: Author
 def test_our_own_gateway_shows_its_certificate_when_it_calls(node: Node, jiashan: Node) -> None:
     with (
         listening_over_tls(node) as address,
-        PartnerClient(f"https://{address}", node.ca_pem, None, own_certificate(jiashan.gateway)) as client,
+        PartnerClient(
+            f"https://{address}", node.ca_pem, None, own_certificate(jiashan.gateway), reach=ANYWHERE
+        ) as client,
     ):
         said = client.get("/seen/nobody").json()
     assert said["thumbprint"] == certificate_of(jiashan).thumbprint
