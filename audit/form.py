@@ -28,6 +28,7 @@ RECEIPT_OUT = "taipu/receipt-out/1"
 READ = "taipu/read/1"
 REFUSAL = "taipu/refusal/1"
 TOKENS = "taipu/token/1"  # how many a client was given in an hour
+PERSONAL_TOKEN = "taipu/personal-token/1"  # noqa: S105 - a person made one for their tools
 PLAN_IN_FORCE = "taipu/plan-in-force/1"
 PARTNER_REGISTERED = "taipu/partner-registered/1"
 CLIENT_REGISTERED = "taipu/client-registered/1"

@@ -22,9 +22,22 @@ from audit.entry import make_entry
 from audit.form import REFUSAL
 from audit.log import append
 from gateway.api import exchange, feeds, identity, log, observations, plan, quality, records, schemas, submissions
-from gateway.api.access import refuse_nul
+from gateway.api.access import by_access_token, refuse_nul
 from gateway.certificates import note_certificate
-from gateway.console import access_view, approvals, keys, pages, partners, people, plans, sign_in, status
+from gateway.console import (
+    access_view,
+    approvals,
+    clients,
+    data,
+    keys,
+    pages,
+    partners,
+    people,
+    plans,
+    sign_in,
+    status,
+    tokens,
+)
 from gateway.console.headers import ConsoleHeaders
 from gateway.errors import AccessDeniedError, RateExceededError, RequestError, problem, status_of
 from gateway.people.person import Person, actor_of
@@ -41,14 +54,13 @@ _log = structlog.get_logger()
 
 def create_partner_app(gateway: Gateway) -> FastAPI:
     """The application of the partner listener."""
-    asks = gateway.settings.tls.client_certificates == "optional"
-    authorities = ClientAuthorities(gateway.settings, gateway.database) if asks else None
 
     @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         # As many requests at once as the settings say: each works in a thread, and has a database connection to itself.
         to_thread.current_default_thread_limiter().total_tokens = gateway.settings.threads
         watch = asyncio.create_task(gateway.heads_watch.run())
+        authorities: ClientAuthorities | None = app.state.client_authorities
         keeping = [watch] if authorities is None else [watch, asyncio.create_task(authorities.run())]
         yield
         for task in keeping:
@@ -61,7 +73,8 @@ def create_partner_app(gateway: Gateway) -> FastAPI:
         redirect_slashes=False, dependencies=[Depends(refuse_nul), Depends(note_certificate)],
     )  # fmt: skip
     app.state.gateway = gateway
-    app.state.client_authorities = authorities
+    app.state.authenticate = by_access_token
+    app.state.client_authorities = None  # a server that asks for certificates says here whose it takes
     for module in (identity, feeds, exchange, submissions, observations, records, quality, plan, log, schemas):
         app.include_router(module.router)
     _answer_problems(app)
@@ -69,14 +82,18 @@ def create_partner_app(gateway: Gateway) -> FastAPI:
 
 
 def create_console_app(gateway: Gateway, partner: FastAPI) -> FastAPI:
-    """The application of the console listener: people of this party, health, metrics, the partner API's description."""
+    """The application of the console listener: people of this party and what they read with, health, metrics, the
+    partner API's description."""
     app = FastAPI(
         title="Taipu console", version="1", openapi_url=None, docs_url=None, redoc_url=None,
         dependencies=[Depends(refuse_nul)],
     )  # fmt: skip
     app.state.gateway = gateway
+    app.state.authenticate = data.personal_callers(gateway)
     app.state.partner = partner
-    for module in (pages, status, sign_in, people, approvals, partners, access_view, keys, plans):
+    for module in (
+        pages, status, sign_in, people, approvals, partners, clients, tokens, plans, keys, access_view, data,
+    ):  # fmt: skip
         app.include_router(module.router)
     app.add_middleware(ConsoleHeaders)
     _answer_problems(app)

@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from gateway import proposals, registry
 from gateway.agreements import acts, leaving
+from gateway.clients import CLIENT, CLIENT_KEYS
 from gateway.key_revocation import REVOCATION
 from gateway.log_shards import LOG_SUCCESSOR
 from gateway.people.changes import PEOPLE_KINDS
@@ -18,7 +19,9 @@ from gateway.proposals import Kind, Proposal
 from gateway.service import Gateway
 
 _PLANS = (acts.SIGNATURE, acts.ADOPTION, leaving.WITHDRAWAL)
-_ALL: tuple[Kind, ...] = (*registry.KINDS, *PEOPLE_KINDS, REVOCATION, LOG_SUCCESSOR, *_PLANS)
+_ALL: tuple[Kind, ...] = (
+    *registry.KINDS, CLIENT, CLIENT_KEYS, *PEOPLE_KINDS, REVOCATION, LOG_SUCCESSOR, *_PLANS,
+)  # fmt: skip
 KINDS: Mapping[str, Kind] = MappingProxyType({kind.name: kind for kind in _ALL})
 
 

@@ -23,6 +23,7 @@ from gateway.store import feeds, findings, queue
 from gateway.store.evidence import evidence_counts
 from gateway.store.own_keys import doubted, exchanges
 from partners.delivery import delivery_counts, receipt_counts
+from partners.oauth.store import endings
 from schemas.times import now_millis
 
 
@@ -68,6 +69,11 @@ def collect(gateway: Gateway) -> CollectorRegistry:
         evidence = gauge("evidence", "pieces of evidence of what was wrong", ("provider", "code"))
         for (provider, code), count in evidence_counts(session).items():
             evidence.labels(provider, code).set(count)
+        expiry = gauge(
+            "client_key_expiry_days", "days until a client's last key or certificate ends", ("client", "what")
+        )
+        for ending in endings(session, now):
+            expiry.labels(ending.client_id, ending.what).set(ending.days)
         _collect_partners(session, gauge, now)
         _collect_loggers(session, gauge, now)
         alarms = gauge("partner_document_alarm", "1 where something is wrong with a partner's document", ("party",))

@@ -192,9 +192,12 @@ async def _prove(partner: FastAPI, server: uvicorn.Server) -> None:
 def make_server(app: FastAPI, address: Address, settings: Settings) -> uvicorn.Server:
     """A server of `app` on one listener, with the settings' certificate; the caller runs it.
 
-    An `app` with client authorities asks its callers for a certificate.
+    Callers of an `app` that takes client certificates are asked for one, where the settings say so.
     """
-    authorities: ClientAuthorities | None = getattr(app.state, "client_authorities", None)
+    authorities = None
+    if hasattr(app.state, "client_authorities") and settings.tls.client_certificates == "optional":
+        authorities = ClientAuthorities(settings, app.state.gateway.database)
+        app.state.client_authorities = authorities
 
     def context(config: uvicorn.Config, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:  # noqa: ARG001
         if authorities is not None:

@@ -16,6 +16,7 @@ import structlog
 
 from audit.errors import HeadConflictError, LogError
 from gateway.agreements.watching import govern
+from gateway.clients import EndWatch
 from gateway.errors import ReadOnlyError
 from gateway.expiry import expiries
 from gateway.ingest.release import release_arrived
@@ -55,6 +56,7 @@ class Duties:
         self._partners: dict[str, threading.Event] = {}  # what ends the duties for a partner
         self._states: dict[str, PartyState] = {}
         self._warned: dict[str, int] = {}  # how urgently it was said of what that it ends
+        self._ends = EndWatch()
 
     def start(self) -> None:
         """Recover what a stop left half done, then start. A database that was set back is served read-only."""
@@ -157,12 +159,12 @@ class Duties:
         self._gateway.certificates.look()
 
     def _tidy(self) -> None:
-        """Forget assertions, proofs, sessions and codes that nobody could use again anyway; say what ends
-        soon."""
+        """Forget assertions, proofs, sessions and codes that nobody could use again anyway; say what ends soon."""
         now = now_millis()
         with self._gateway.database.write() as session:
             forget_expired(session, now)
             forget_past(session, now=now)
+        self._ends.look(self._gateway, now)
         for one in expiries(self._gateway, now=now):
             level = one.level(now)
             if level > self._warned.get(one.what, 0):

@@ -10,10 +10,11 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import uvloop
@@ -89,8 +90,11 @@ class Node:
             self._stop.pop()()
 
 
-def make_node(folder: Path, party: str, database_url: str | None = None) -> Node:
-    """A gateway with its home under `folder`, migrated, not yet serving."""
+def make_node(
+    folder: Path, party: str, database_url: str | None = None, chosen: Mapping[str, str] = MappingProxyType({})
+) -> Node:
+    """A gateway with its home under `folder`, migrated, not yet serving; `chosen` are lines of its settings by those
+    that stand there as defaults."""
     port, console = free_port(), free_port()
     create_home(
         folder / party, party, f"https://127.0.0.1:{port}", now=now_millis(),
@@ -104,12 +108,13 @@ def make_node(folder: Path, party: str, database_url: str | None = None) -> Node
         "checkpoint = 0.25": "checkpoint = 0.02",
         "poll_wait = 30.0": "poll_wait = 2.0",
         'database_url = "sqlite:///taipu.db"': f'database_url = "{database_url or "sqlite:///taipu.db"}"',
+        **chosen,
     }
     settings = folder / party / FILE_NAME
     text = settings.read_text()
-    for default, chosen in changes.items():
+    for default, line in changes.items():
         assert f"# {default}" in text
-        text = text.replace(f"# {default}", chosen)
+        text = text.replace(f"# {default}", line)
     settings.write_text(text)
     home = open_home(folder / party)
     document = party_document.sign_document(home, now=now_millis())

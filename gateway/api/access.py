@@ -8,7 +8,7 @@ What waits for nothing is `async`: a plain function would cost each request a tr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Annotated
 from urllib.parse import unquote_to_bytes
@@ -63,20 +63,35 @@ async def writable_gateway(gateway: Home) -> Gateway:
 WritableHome = Annotated[Gateway, Depends(writable_gateway)]
 
 
+Authenticate = Callable[[Request, Gateway], Principal]
+"""How a listener knows its callers: a value in its application's state, so that routes are the same on both."""
+
+
+def headers_of(request: Request) -> list[tuple[str, str]]:
+    """The header of a request as it came, line by line: a second `DPoP` must be seen."""
+    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.scope["headers"]]
+
+
 def principal_of(request: Request, gateway: Home) -> Principal:
-    """The caller, proven by a token of ours and a fresh proof of its key."""
+    """The caller, proven as this listener wants it."""
+    authenticate: Authenticate = request.app.state.authenticate
+    principal = authenticate(request, gateway)
+    request.state.principal = principal
+    return principal
+
+
+def by_access_token(request: Request, gateway: Gateway) -> Principal:
+    """The caller of the partner listener, proven by a token of ours and a fresh proof of its key."""
     scope, now = request.scope, now_millis()
-    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
     principal = authenticate(
         scope["method"],
         gateway.settings.url + scope["raw_path"].decode("latin-1"),
-        headers,
+        headers_of(request),
         tokens=gateway.access_tokens,
         load_client=gateway.load_client,
         proofs=gateway.proofs,
         now=now,
     )
-    request.state.principal = principal
     gateway.calls.note(principal, now=now)
     return principal
 

@@ -34,6 +34,7 @@ from gateway.cli import (
     sign_in,
     sync,
     table,
+    token,
 )
 from gateway.cli.exits import EXIT_CODES
 from gateway.cli.terminal import Commands, say
@@ -83,6 +84,7 @@ for name, group in {
     "plan": plan.app,
     "partner": partner.app,
     "client": client.app,
+    "token": token.app,
     "access": access.app,
     "device": device.app,
     "profile": profile.app,

@@ -16,6 +16,10 @@ import structlog
 from typer.testing import CliRunner, Result
 
 from gateway.cli import app
+from gateway.home import open_home
+from gateway.service import Gateway
+from tests.people import session_of, two_people
+from tests.world import Node
 
 _ENDING = 20  # seconds
 _COMMAND = [sys.executable, "-c", "from gateway.cli import app; app()"]
@@ -26,6 +30,19 @@ def taipu(*arguments: object, given: str | bytes | None = None, env: dict[str, s
     words = [str(argument) for argument in arguments]
     with own_logging():
         return CliRunner().invoke(app, words, input=given, env=env, catch_exceptions=False, prog_name="taipu")
+
+
+def register(home: Path, *words: object) -> Result:
+    """`taipu client add WORDS` as two persons do it; what the first of them is told where it is refused."""
+    node = Node(Gateway(open_home(home)), "")
+    proposer, approver = ({"TAIPU_SESSION": session_of(node, one)} for one in two_people(node))
+    node.gateway.close()
+    done = taipu("client", "add", *words, "--home", home, env=proposer)
+    if done.exit_code == 0:
+        proposal, digest = done.stderr.splitlines()[0].split()[-2:]
+        approved = taipu("client", "approve", proposal, digest, "--home", home, env=approver)
+        assert approved.exit_code == 0, approved.output
+    return done
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from gateway.store import feeds
 from schemas import jws
 from schemas.batch import write_batch
 from schemas.sheets import shipped_profile
-from tests.gateway.commands import quiet, refused, taipu, taipu_json
+from tests.gateway.commands import quiet, refused, register, taipu, taipu_json
 from tests.world import (
     ANTIMONY,
     JIASHAN,
@@ -98,7 +98,7 @@ def home_of(node):
 
 def _client(node, folder, kind, scope):
     words = ["--id", kind, "--party", node.party, "--kind", kind, "--scope", scope]
-    done = taipu("client", "add", *words, "--key-out", folder / f"{kind}.pem", "--home", home_of(node))
+    done = register(home_of(node), *words, "--key-out", folder / f"{kind}.pem")
     assert done.exit_code == 0, done.output
     path = folder / f"{kind}.json"
     path.write_text(done.stdout)

@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import os
 import stat
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from joserfc.jwk import ECKey
 
 from gateway.cli.exits import ExitCode
+from gateway.home import open_home
+from gateway.service import Gateway
 from partners.client_file import read_client_file
-from tests.gateway.commands import refused, taipu, taipu_json
-from tests.world import ANTIMONY, QINGPU, SITES, WUJIANG, plan_document
+from tests.gateway.commands import refused, register, taipu, taipu_json
+from tests.people import session_of, two_people
+from tests.world import ANTIMONY, QINGPU, SITES, WUJIANG, Node, plan_document
 
 DEVICES = """\
 devices:
@@ -40,9 +44,8 @@ def home(tmp_path):
 
 def test_a_client_gets_a_key_that_only_its_owner_reads_and_a_file_that_works(home, tmp_path):
     key = tmp_path / "station.pem"
-    done = taipu(
-        "client", "add", "--id", "pingwang", "--party", QINGPU, "--kind", "station", "--scope", "records:submit",
-        "--key-out", key, "--home", home,
+    done = register(
+        home, "--id", "pingwang", "--party", QINGPU, "--kind", "station", "--scope", "records:submit", "--key-out", key,
     )  # fmt: skip
     assert done.exit_code == 0, done.output
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
@@ -54,18 +57,19 @@ def test_a_client_gets_a_key_that_only_its_owner_reads_and_a_file_that_works(hom
     known.connect().close()
     (listed,) = taipu_json("client", "list", "--home", home)
     assert listed == {
-        "client_id": "pingwang", "party": QINGPU, "kind": "station", "state": "active", "scopes": ["records:submit"],
+        "client_id": "pingwang", "party": QINGPU, "kind": "station", "state": "active", "binding": "dpop",
+        "scopes": ["records:submit"],
     }  # fmt: skip
 
 
 def test_a_client_may_bring_public_keys_of_its_own(home, tmp_path):
     public = ECKey.generate_key("P-256", auto_kid=True).as_dict(private=False)
     (tmp_path / "jwks.json").write_text(json.dumps({"keys": [public]}))
-    done = taipu(
-        "client", "add", "--id", "reader", "--party", WUJIANG, "--kind", "reader", "--scope",
-        "records:read feeds:read", "--scope", "audit:read", "--jwks", tmp_path / "jwks.json", "--home", home,
+    done = register(
+        home, "--id", "reader", "--party", WUJIANG, "--kind", "reader", "--scope", "records:read feeds:read", "--scope",
+        "audit:read", "--jwks", tmp_path / "jwks.json",
     )  # fmt: skip
-    assert (done.exit_code, done.stdout) == (0, "")
+    assert done.exit_code == 0, done.output
     (listed,) = taipu_json("client", "list", "--home", home)
     assert listed["scopes"] == ["audit:read", "feeds:read", "records:read"]
 
@@ -74,7 +78,7 @@ def test_a_client_that_cannot_be_is_refused_and_leaves_no_key_behind(home, tmp_p
     def add(**changed):
         given = {"id": "one", "party": QINGPU, "kind": "station", "scope": "records:submit"}
         given |= {"key-out": tmp_path / "k.pem", **changed}
-        return taipu("client", "add", "--home", home, *(word for name in given for word in (f"--{name}", given[name])))
+        return register(home, *(word for name in given for word in (f"--{name}", given[name])))
 
     assert add().exit_code == 0
     kept = (tmp_path / "k.pem").read_bytes()
@@ -105,11 +109,45 @@ def test_a_client_that_cannot_be_is_refused_and_leaves_no_key_behind(home, tmp_p
 )
 def test_keys_that_are_not_accepted_are_refused(home, tmp_path, text, code):
     (tmp_path / "jwks.json").write_text(text)
-    done = taipu(
-        "client", "add", "--id", "one", "--party", QINGPU, "--kind", "reader", "--scope", "records:read", "--jwks",
-        tmp_path / "jwks.json", "--home", home,
+    done = register(
+        home, "--id", "one", "--party", QINGPU, "--kind", "reader", "--scope", "records:read", "--jwks",
+        tmp_path / "jwks.json",
     )  # fmt: skip
     refused(done, code)
+
+
+def test_client_add_is_nobodys_who_is_not_signed_in(home, tmp_path):
+    words = ("--id", "one", "--party", QINGPU, "--kind", "reader", "--scope", "records:read", "--key-out")
+    refused(taipu("client", "add", *words, tmp_path / "k.pem", "--home", home), "session.missing")
+    assert not (tmp_path / "k.pem").exists()
+    assert taipu_json("client", "list", "--home", home) == []
+
+
+def test_keys_are_added_by_two_shown_and_ended_by_one(home, tmp_path):
+    register(home, "--id", "one", "--party", QINGPU, "--kind", "reader", "--scope", "records:read", "--key-out",
+             tmp_path / "k.pem")  # fmt: skip
+    node = Node(Gateway(open_home(home)), "")
+    wei, li = ({"TAIPU_SESSION": session_of(node, one)} for one in two_people(node))
+    node.gateway.close()
+    public = ECKey.generate_key("P-256", auto_kid=True).as_dict(private=False)
+    (tmp_path / "next.json").write_text(json.dumps({"keys": [public]}))
+    done = taipu("client", "add-key", "one", tmp_path / "next.json", "--ends", "2099-01-01", "--home", home, env=wei)
+    assert done.exit_code == 0, done.output
+    assert taipu("client", "approve", *done.stderr.split()[-2:], "--home", home, env=li).exit_code == 0
+    keys = taipu_json("client", "show", "one", "--home", home)["keys"]
+    assert {key["kid"]: key["ends"] for key in keys}[public["kid"]] == "2099-01-01T08:00:00+08:00"
+    first = next(key["kid"] for key in keys if key["kid"] != public["kid"])
+    assert taipu("client", "revoke", "one", "--key", first, "--home", home, env=wei).exit_code == 0
+    assert taipu("client", "revoke", "one", "--home", home, env=li).exit_code == 0
+    assert taipu_json("client", "list", "--home", home)[0]["state"] == "ended"
+    refused(taipu("client", "show", "nobody", "--home", home), "client.unknown")
+
+
+def test_client_list_says_whose_last_key_ends_soon(home, tmp_path):
+    soon = datetime.now(UTC) + timedelta(days=5)
+    register(home, "--id", "one", "--party", QINGPU, "--kind", "reader", "--scope", "records:read", "--key-out",
+             tmp_path / "k.pem", "--ends", f"{soon:%Y-%m-%d}")  # fmt: skip
+    assert "one: its last key ends in 4 days" in taipu("client", "list", "--home", home).stderr
 
 
 @pytest.mark.parametrize("keys", [[], ["--jwks", "a", "--key-out", "b"]], ids=["neither", "both"])

@@ -22,6 +22,7 @@ from starlette.testclient import TestClient
 from audit.form import REFUSAL
 from gateway.app import create_console_app, create_partner_app
 from gateway.console.access import COOKIE, SignedIn, may, require_own_page, signed_in
+from gateway.console.data import read_routes
 from gateway.console.headers import ALWAYS, MAX_BODY
 from gateway.errors import AccessDeniedError
 from gateway.people import tables
@@ -47,6 +48,8 @@ PUBLIC = {
     "POST /api/sign-in",
     "POST /api/enrolment",
     "PUT /api/enrolment",
+    # Desktop tools, which have a personal token instead of a session: `test_tokens.py`.
+    *(f"GET {route.path}" for route in read_routes()),
 }
 
 
