@@ -26,7 +26,7 @@ from gateway.api.access import refuse_nul
 from gateway.console import pages, status
 from gateway.errors import AccessDeniedError, RequestError, problem, status_of
 from gateway.service import Gateway
-from partners.errors import AuthenticationError, ClientInactiveError, ScopeError
+from partners.errors import AuthenticationError, ClientInactiveError, NonceNeededError, ScopeError
 from partners.principal import Principal
 from schemas.errors import LimitError, SharingError
 from schemas.times import now_millis, utc_text
@@ -84,6 +84,8 @@ def _answer_sharing_error(request: Request, error: Exception) -> JSONResponse:
     headers = {"Cache-Control": "no-store"}
     if isinstance(error, AuthenticationError | ScopeError):
         headers["WWW-Authenticate"] = error.challenge
+    if isinstance(error, NonceNeededError):
+        headers["DPoP-Nonce"] = error.nonce
     if error.code == "limit.replay-memory-full":
         headers["Retry-After"] = "60"
     return JSONResponse(problem(error), status_of(error), headers, media_type=PROBLEM)

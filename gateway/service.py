@@ -9,6 +9,7 @@ from __future__ import annotations
 from audit.heads import HeadStore
 from audit.note import NoteSigner
 from audit.sequencer import Sequencer
+from gateway.authorization import Authorization
 from gateway.cursors import Cursors
 from gateway.db import Database
 from gateway.governance import Governance, Governed
@@ -25,11 +26,8 @@ from gateway.store.sites import Sites
 from gateway.watch import HeadsWatch
 from partners.oauth.clients import Client
 from partners.oauth.keys import load_signing_key
-from partners.oauth.replay import DatabaseReplay, MemoryReplay, Replay
-from partners.oauth.resource import AccessTokens
-from partners.oauth.server import TokenEndpoint
 from partners.oauth.store import load_client
-from partners.tables import assertion_seen, proof_seen
+from partners.oauth.token_keys import TokenKeys
 from schemas.errors import SharingError
 from schemas.tables import Tables
 from schemas.times import now_millis
@@ -58,14 +56,9 @@ class Gateway:
         self.log_signer = NoteSigner(settings.log_origin, keys.log.private)
         self.cursors = Cursors(keys.secret.derive("cursors"))
         self.devices = Devices(keys.secret.derive("devices"))
-        oauth = load_signing_key(keys.oauth.private)
-        self.access_tokens = AccessTokens(settings.url, [oauth])
-        # On SQLite the gateway is one process: a memory of proofs in it keeps reads from becoming writes.
-        self.proofs: Replay = (
-            MemoryReplay(now_millis()) if self.database.is_sqlite else DatabaseReplay(self.database.write, proof_seen)
-        )
-        self.token_endpoint = TokenEndpoint(
-            settings.url, oauth, self.load_client, DatabaseReplay(self.database.write, assertion_seen), self.proofs
+        token_keys = TokenKeys.of(load_signing_key(keys.oauth.private))
+        self.authorization = Authorization(
+            settings, keys.secret, self.database, load_client=self.load_client, load_keys=lambda: token_keys
         )
         self.heads_watch = HeadsWatch(self.heads)
         self.sequencer = Sequencer(self.database.write, self.heads, self.log_signer, settings.log_origin)

@@ -12,12 +12,12 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from gateway.certificates import peer_certificate
 from gateway.db import ReadSession
 from gateway.errors import AccessDeniedError, ReadOnlyError, RequestError
 from gateway.service import Gateway
 from partners.grants import SCOPES, Decision, decide
 from partners.grants import Request as Wish
-from partners.oauth.resource import authenticate
 from partners.plans import plans_in_force
 from partners.principal import Principal
 from schemas.errors import LimitError
@@ -57,19 +57,26 @@ async def writable_gateway(gateway: Home) -> Gateway:
 WritableHome = Annotated[Gateway, Depends(writable_gateway)]
 
 
-def principal_of(request: Request, gateway: Home) -> Principal:
-    """The caller, proven by a token of ours and a fresh proof of its key."""
+def headers_of(request: Request) -> list[tuple[str, str]]:
+    """The header of a request as it came, line by line: a second `DPoP` must be seen."""
+    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.scope["headers"]]
 
+
+def principal_of(request: Request, gateway: Home) -> Principal:
+    """The caller, proven by a token of ours and what it is bound to: a fresh proof of its key, or its certificate.
+
+    Raises:
+        RequestError: the token came in the address, where it is written to logs (RFC 6750, section 5.3).
+    """
+    if b"access_token=" in request.scope["query_string"]:
+        raise RequestError("a token is sent in the Authorization header, never in the address")
     scope = request.scope
-    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
-    principal = authenticate(
+    principal = gateway.authorization.resource.authenticate(
         scope["method"],
         gateway.settings.url + scope["raw_path"].decode("latin-1"),
-        headers,
-        tokens=gateway.access_tokens,
-        load_client=gateway.load_client,
-        proofs=gateway.proofs,
+        headers_of(request),
         now=now_millis(),
+        certificate=peer_certificate(scope),
     )
     request.state.principal = principal
     return principal

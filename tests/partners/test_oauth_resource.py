@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from partners.errors import AuthenticationError, ClientInactiveError, ScopeError
 from partners.oauth.dpop import token_hash
-from partners.oauth.resource import AccessTokens
+from partners.oauth.token_keys import TokenKeys
 from partners.principal import Principal
-from schemas.jws import b64encode
+from schemas.jws import b64encode, peek
 from tests.partners.oauth_world import ISSUER, NOW, RESOURCE, World, key_of, sign, without
 
 SECOND = NOW // 1000
@@ -42,7 +42,7 @@ def test_a_bound_token_with_its_proof_says_who_is_calling(world: World) -> None:
         client_id="wujiang",
         kind="gateway",
         scopes=frozenset({"feeds:read", "receipts:write"}),
-        jkt=world.proof_key.thumbprint(),
+        thumbprint=world.proof_key.thumbprint(),
     )
 
 
@@ -330,5 +330,12 @@ def test_during_our_own_rotation_tokens_of_both_keys_are_good_and_of_the_old_one
 ) -> None:
     following = key_of("ES256", "qingpu oauth next")
     token = world.token()
-    assert world.call(token, tokens=AccessTokens(ISSUER, [following, world.key]))
-    assert code_of(world.call, token, tokens=AccessTokens(ISSUER, [following])) == "token.invalid"
+    assert world.call(token)
+    world.keys = TokenKeys.of(world.key, following)
+    assert world.call(token), "the next one is published"
+    world.keys = TokenKeys.of(following, world.key)
+    assert world.call(token), "it is in use, and the old one stays until its tokens have ended"
+    assert peek(world.token())[0]["kid"] == following.kid
+    world.keys = TokenKeys.of(following)
+    assert code_of(world.call, token) == "token.invalid", "although its signature was remembered"
+    assert world.call(world.token())

@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 from sqlalchemy import create_engine
 
 from partners.errors import RegistrationError
+from partners.oauth.client_auth import MAX_BODY
 from partners.oauth.clients import Client
 from partners.oauth.metadata import authorization_server_metadata
 from partners.oauth.replay import MemoryReplay, forget_expired
-from partners.oauth.server import MAX_BODY, TokenEndpoint
 from partners.oauth.store import add_client
+from partners.oauth.token_keys import TokenKeys
 from schemas.errors import SignatureError
 from schemas.jws import peek
 from tests.partners.oauth_world import (
@@ -281,10 +282,10 @@ def test_a_proof_for_another_request_gets_no_token(world: World) -> None:
 
 
 def test_when_no_more_proofs_can_be_remembered_no_token_is_given(world: World) -> None:
-    full = TokenEndpoint(
-        ISSUER, world.key, world.endpoint.load_client, world.endpoint.assertions, MemoryReplay(NOW, capacity=0)
-    )
-    answer = world.ask(endpoint=full)
+    full = world.endpoint_over(world.engine, proofs=MemoryReplay(NOW - 3_600_000, capacity=1))
+    assert world.ask(endpoint=full).status == 200
+    assert error_of(world.ask(endpoint=full)) == "use_dpop_nonce", "nearly full: only who listens to us goes on"
+    answer = world.ask(endpoint=full, proof=world.proof(nonce=world.nonces.current(NOW)))
     assert (answer.status, error_of(answer)) == (503, "temporarily_unavailable")
 
 
@@ -390,15 +391,15 @@ def test_discovery_the_metadata_passes_the_library_where_it_can() -> None:
 )
 def test_an_issuer_is_an_https_origin(world: World, issuer: str) -> None:
     with pytest.raises(RuntimeError):
-        TokenEndpoint(issuer, world.key, world.endpoint.load_client, world.endpoint.assertions, world.proofs)
+        world.issuer_over(world.engine, issuer=issuer)
 
 
 @pytest.mark.parametrize(
     "key", [key_of("ES384"), GOOD.import_key(GOOD.as_dict(private=False))], ids=["P-384", "public"]
 )
-def test_tokens_are_signed_with_a_private_p256_key(world: World, key: object) -> None:
+def test_tokens_are_signed_with_a_private_p256_key(key: object) -> None:
     with pytest.raises(RuntimeError):
-        TokenEndpoint(ISSUER, key, world.endpoint.load_client, world.endpoint.assertions, world.proofs)  # type: ignore[arg-type]
+        TokenKeys.of(key)  # type: ignore[arg-type]
 
 
 RECORDS: dict[str, tuple[dict[str, object], str]] = {
