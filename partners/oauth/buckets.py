@@ -30,11 +30,11 @@ class Buckets:
         with self._lock:
             if name not in self._left and len(self._left) >= self._names:
                 name = name if self._make_room(now) else _SHARED
-            left = self._refilled(name, now)
+            left, at = self._refilled(name, now)
             if left < 1:
-                self._left[name] = (left, now)
-                return max(1, int((1 - left) / self._rate))
-            self._left[name] = (left - 1, now)
+                self._left[name] = (left, at)
+                return max(1, round((1 - left) / self._rate))
+            self._left[name] = (left - 1, at)
             return 0
 
     @property
@@ -42,12 +42,13 @@ class Buckets:
         """Names known at this moment."""
         return len(self._left)
 
-    def _refilled(self, name: str, now: int) -> float:
+    def _refilled(self, name: str, now: int) -> tuple[float, int]:
+        """What is in a bucket at `now`; a clock that steps back adds nothing, neither then nor when it has caught up."""
         left, at = self._left.get(name, (self._burst, now))
-        return min(self._burst, left + max(0, now - at) * self._rate)
+        return min(self._burst, left + max(0, now - at) * self._rate), max(now, at)
 
     def _make_room(self, now: int) -> bool:
         if now - self._tidied >= _TIDY:
             self._tidied = now
-            self._left = {name: kept for name, kept in self._left.items() if self._refilled(name, now) < self._burst}
+            self._left = {name: kept for name, kept in self._left.items() if self._refilled(name, now)[0] < self._burst}
         return len(self._left) < self._names

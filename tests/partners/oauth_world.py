@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,7 @@ class World:
         self.proof_key = key_of("ES256", "wujiang proofs")
         self.proofs: Replay = MemoryReplay(NOW - 3_600_000)
         self.nonces = Nonces(b"a secret of this gateway")
+        self.records: dict[str, dict[str, Any]] = {}  # what records say beside what the database holds
         self.serial = 0
         self.add("wujiang", "320509", key_of("ES256", "wujiang"), scopes={"feeds:read", "receipts:write"})
         self.add("jiashan", "330421", key_of("Ed25519", "jiashan"), scopes={"feeds:read"})
@@ -131,7 +133,8 @@ class World:
 
         def load(client_id: str) -> Client | None:
             with engine.connect() as connection:
-                return load_client(connection, client_id)
+                known = load_client(connection, client_id)
+            return known and replace(known, **self.records.get(client_id, {}))
 
         parts: dict[str, Any] = {
             "issuer": ISSUER,
@@ -146,10 +149,14 @@ class World:
         }
         return Issuer(**{**parts, **changes})
 
-    def add(self, client_id: str, party: str, *keys: Key, scopes: set[str], binding: Any = "dpop") -> None:
-        new = Client(client_id, party, "gateway", frozenset(scopes), jwks_of(*keys), binding=binding)
+    def add(self, client_id: str, party: str, *keys: Key, scopes: set[str]) -> None:
+        new = Client(client_id, party, "gateway", frozenset(scopes), jwks_of(*keys))
         with self.engine.begin() as connection:
             add_client(connection, new, NOW)
+
+    def bind(self, client_id: str, binding: Any, *certificates: bytes) -> None:
+        """From now on the client's record says so of what its tokens are bound to."""
+        self.records[client_id] = {"binding": binding}
 
     def change(self, client_id: str, **values: str) -> None:
         with self.engine.begin() as connection:
