@@ -24,9 +24,7 @@ from gateway.signals import Signals
 from gateway.store.interning import Interning
 from gateway.store.sites import Sites
 from gateway.watch import HeadsWatch
-from partners.oauth.clients import Client
 from partners.oauth.keys import load_signing_key
-from partners.oauth.store import load_client
 from partners.oauth.token_keys import TokenKeys
 from schemas.errors import SharingError
 from schemas.tables import Tables
@@ -57,9 +55,7 @@ class Gateway:
         self.cursors = Cursors(keys.secret.derive("cursors"))
         self.devices = Devices(keys.secret.derive("devices"))
         token_keys = TokenKeys.of(load_signing_key(keys.oauth.private))
-        self.authorization = Authorization(
-            settings, keys.secret, self.database, load_client=self.load_client, load_keys=lambda: token_keys
-        )
+        self.authorization = Authorization(settings, keys.secret, self.database, load_keys=lambda: token_keys)
         self.heads_watch = HeadsWatch(self.heads)
         self.sequencer = Sequencer(self.database.write, self.heads, self.log_signer, settings.log_origin)
 
@@ -78,11 +74,6 @@ class Gateway:
             self.signals.to_judge.send()
         if tally.sites:
             self.signals.arrived.send()
-
-    def load_client(self, client_id: str) -> Client | None:
-        """The client's record as it stands now."""
-        with self.database.read() as session:
-            return load_client(session, client_id)
 
     def close(self) -> None:
         self.database.close()

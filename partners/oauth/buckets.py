@@ -43,7 +43,7 @@ class Buckets:
         return len(self._left)
 
     def _refilled(self, name: str, now: int) -> tuple[float, int]:
-        """What is in a bucket at `now`; a clock that steps back adds nothing, neither then nor when it has caught up."""
+        """What is in a bucket, and from when on; a clock that steps back adds nothing, nor when it has caught up."""
         left, at = self._left.get(name, (self._burst, now))
         return min(self._burst, left + max(0, now - at) * self._rate), max(now, at)
 

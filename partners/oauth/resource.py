@@ -13,12 +13,13 @@ import hashlib
 import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from joserfc.jwk import ECKey
 
 from partners.errors import AuthenticationError
 from partners.oauth.bindings import UNBOUND_SCOPES, Binding, certificate_thumbprint, read_binding
-from partners.oauth.clients import Client, LoadClient
+from partners.oauth.clients import Client
 from partners.oauth.dpop import Headers, header_values, verify_proof
 from partners.oauth.jwt import check_begun, read_instant, read_jti, read_jwt
 from partners.oauth.keys import KeySet, choose_key, load_public_key
@@ -111,14 +112,24 @@ IsRevoked = Callable[[AccessToken], bool]
 """Whether a token was ended before its time, as it stands at this moment."""
 
 
+class Standing(NamedTuple):
+    """How a token stands at this moment: its client's record, None where there is none, and whether it was revoked."""
+
+    client: Client | None
+    revoked: bool
+
+
+LoadStanding = Callable[[AccessToken], Standing]
+"""Both at once, since they are asked at each request and are one look into the database."""
+
+
 @dataclass(frozen=True)
 class ProtectedResource:
     """What guards the routes of the gateway of `party`; safe to share between threads."""
 
     party: str
     tokens: AccessTokens
-    load_client: LoadClient
-    is_revoked: IsRevoked
+    load_standing: LoadStanding
     proofs: Replay
     nonces: Nonces
 
@@ -139,7 +150,7 @@ class ProtectedResource:
         """
         scheme, text = _read_authorization(headers)
         token = self.tokens.open(text, now)
-        client = self.load_client(token.client_id)
+        client, revoked = self.load_standing(token)
         if client is None:
             raise AuthenticationError("the access token is of a client that is no more")
         self._check_binding_kind(token.binding, client, scheme)
@@ -150,7 +161,7 @@ class ProtectedResource:
             )  # fmt: skip
         elif token.binding.kind == "mtls":
             _check_certificate(token.binding, certificate)
-        if self.is_revoked(token):
+        if revoked:
             raise AuthenticationError("the access token was revoked", code="token.revoked", scheme=token.binding.scheme)
         # After the binding: only who holds the key is told of the client's state, and logged as having asked.
         client.require_active()

@@ -26,10 +26,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.app import create_partner_app
 from gateway.authorization import Authorization
+from gateway.db import ReadSession
 from partners.oauth.clients import GRANT_TYPE, Client
 from partners.oauth.dpop import token_hash
 from partners.oauth.metadata import TOKEN_PATH
-from partners.oauth.store import add_client
+from partners.oauth.store import add_client, load_client
 from schemas.times import now_millis
 from tests.partners.oauth_world import ASSERTION_TYPE, jwks_of, key_of, sign
 from tests.world import Node
@@ -181,14 +182,14 @@ def bind(node: Node, binding: Any, *client_ids: str) -> None:
     """From now on the tokens of these clients, or of all, are bound so."""
     gateway = node.gateway
 
-    def load(client_id: str) -> Client | None:
-        known = gateway.load_client(client_id)
+    def find(session: ReadSession, client_id: str) -> Client | None:
+        known = load_client(session, client_id)
         chosen = known is not None and (not client_ids or client_id in client_ids)
         return replace(known, binding=binding) if known is not None and chosen else known
 
     gateway.authorization = Authorization(
-        gateway.settings, gateway.keys.secret, gateway.database, load_client=load,
-        load_keys=gateway.authorization.load_keys,
+        gateway.settings, gateway.keys.secret, gateway.database, load_keys=gateway.authorization.load_keys,
+        find_client=find,
     )  # fmt: skip
 
 

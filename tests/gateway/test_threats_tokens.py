@@ -97,9 +97,8 @@ def limited(node: Node, **changes: Any) -> None:
     gateway = node.gateway
     settings = gateway.settings.model_copy(update=changes)
     gateway.authorization = Authorization(
-        settings, gateway.keys.secret, gateway.database, load_client=gateway.load_client,
-        load_keys=gateway.authorization.load_keys,
-    )  # fmt: skip
+        settings, gateway.keys.secret, gateway.database, load_keys=gateway.authorization.load_keys
+    )
 
 
 def at_endpoint(node: Node, **changes: Any) -> None:
@@ -226,7 +225,7 @@ def test_token_endpoint_flood_is_stopped_before_anything_is_looked_up(
 ) -> None:
     limited(wujiang, token_rate=0.1)  # one at once, and one more every ten seconds
     looked_up = []
-    known = wujiang.gateway.load_client
+    known = wujiang.gateway.authorization.load_client
 
     def load(client_id: str) -> Record | None:
         looked_up.append(client_id)
@@ -321,9 +320,8 @@ def test_key_compromise_of_the_authorization_server(reader: Caller, http: TestCl
     def rotate(chosen: TokenKeys) -> list[str]:
         gateway = wujiang.gateway
         gateway.authorization = Authorization(
-            gateway.settings, gateway.keys.secret, gateway.database, load_client=gateway.load_client,
-            load_keys=lambda: chosen,
-        )  # fmt: skip
+            gateway.settings, gateway.keys.secret, gateway.database, load_keys=lambda: chosen
+        )
         reader.nonce = None
         return [key["kid"] for key in http.get(JWKS_PATH).json()["keys"]]
 

@@ -23,7 +23,7 @@ from partners.oauth.dpop import token_hash
 from partners.oauth.introspection import IntrospectionEndpoint
 from partners.oauth.nonces import Nonces
 from partners.oauth.replay import DatabaseReplay, MemoryReplay, Replay
-from partners.oauth.resource import AccessToken, AccessTokens, ProtectedResource
+from partners.oauth.resource import AccessToken, AccessTokens, ProtectedResource, Standing
 from partners.oauth.revocation import RevocationEndpoint
 from partners.oauth.revocations import is_revoked, revoke_token
 from partners.oauth.server import TokenEndpoint
@@ -111,15 +111,17 @@ class World:
     def resource_over(self, engine: Engine, tokens: AccessTokens | None = None) -> ProtectedResource:
         """What guards the routes, as another process would have it."""
 
-        def revoked(token: AccessToken) -> bool:
-            with engine.connect() as connection:
-                return is_revoked(connection, token.jti, token.client_id, issued=token.issued)
+        def standing(token: AccessToken) -> Standing:
+            return Standing(self.endpoint.issuer.load_client(token.client_id), self.is_revoked(token, engine))
 
-        load = self.endpoint.issuer.load_client
-        return ProtectedResource(PARTY, tokens or self.tokens, load, revoked, self.proofs, self.nonces)
+        return ProtectedResource(PARTY, tokens or self.tokens, standing, self.proofs, self.nonces)
+
+    def is_revoked(self, token: AccessToken, engine: Engine | None = None) -> bool:
+        with (engine or self.engine).connect() as connection:
+            return is_revoked(connection, token.jti, token.client_id, issued=token.issued)
 
     def introspection(self) -> IntrospectionEndpoint:
-        return IntrospectionEndpoint(self.endpoint.issuer, self.tokens, self.resource.is_revoked)
+        return IntrospectionEndpoint(self.endpoint.issuer, self.tokens, self.is_revoked)
 
     def revocation(self) -> RevocationEndpoint:
         def revoke(token: AccessToken) -> None:
