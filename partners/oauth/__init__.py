@@ -13,6 +13,6 @@
     keys, jwt  which keys and which signed texts are taken at all
     clients    the client record; store keeps it
 
-Nothing here knows a web framework. No shared secrets exist, and no token without a key that proves
-it but for the few that an administrator has marked.
+Nothing here knows a web framework. No shared secrets exist, and no token without a key that proves it, but for the few
+clients that an administrator has marked.
 """

@@ -1,5 +1,5 @@
-"""The check before every protected request: proofs that are not quite right, tokens that are not what they seem, and what
-changes from one request to the next. The suite's modules by name are in `tests/conformance`."""
+"""The check before every protected request: proofs that are not quite right, tokens that are not what they seem, what
+changes from one request to the next. The modules of the suite by name are in `tests/conformance`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The token endpoint in every detail; the modules of the OpenID Foundation's suite by name are in `tests/conformance`."""
+"""The token endpoint in every detail; the modules of the OpenID suite by their names are in `tests/conformance`."""
 
 from __future__ import annotations
 
