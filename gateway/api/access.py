@@ -23,6 +23,8 @@ from partners.principal import Principal
 from schemas.errors import LimitError
 from schemas.times import now_millis
 
+MAX_HEADER = 32 * 1024  # bytes of names and values; a token and a proof with a large RSA key have some four thousand
+
 
 async def refuse_nul(request: Request) -> None:
     """No address holds the character NUL: PostgreSQL could not even look for it.
@@ -58,8 +60,15 @@ WritableHome = Annotated[Gateway, Depends(writable_gateway)]
 
 
 def headers_of(request: Request) -> list[tuple[str, str]]:
-    """The header of a request as it came, line by line: a second `DPoP` must be seen."""
-    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.scope["headers"]]
+    """The header of a request as it came, line by line: a second `DPoP` must be seen.
+
+    Raises:
+        LimitError: `request.header-too-large`.
+    """
+    lines = request.scope["headers"]
+    if sum(len(name) + len(value) for name, value in lines) > MAX_HEADER:
+        raise LimitError(f"the header of a request holds at most {MAX_HEADER} bytes", code="request.header-too-large")
+    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in lines]
 
 
 def principal_of(request: Request, gateway: Home) -> Principal:

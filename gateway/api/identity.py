@@ -102,7 +102,10 @@ def _answer(
 
 
 def _address(request: Request) -> str:
-    """Where a request comes from, as far as limits go: an IPv6 network counts as one, whoever has one has all of it."""
+    """Where a request comes from, as far as limits go: an IPv6 network counts as one, whoever has one has all of it.
+
+    Behind a proxy everybody comes from its address, and the setting `token_rate` has to be for all of them.
+    """
     host = request.client.host if request.client is not None else ""
     try:
         address = ip_address(host)

@@ -37,7 +37,6 @@ from partners.oauth.token_keys import LoadTokenKeys
 from schemas.errors import LimitError, SignatureError
 
 MAX_BODY = 16 * 1024  # bytes of a request
-MAX_HEADERS = 32 * 1024  # bytes of names and values; a proof with a large RSA key has three kilobytes
 MAX_ASSERTION_LIFETIME = 3_600_000  # ms; what Authlib's own client asks for
 ASSERTION_TYPES = (None, "jwt", "client-authentication+jwt")
 
@@ -243,8 +242,6 @@ class _ClientAssertion(JWTBearerClientAssertion):  # type: ignore[misc]
 
 def _read_form(headers: Headers, body: bytes) -> dict[str, str]:
     """Step 2."""
-    if sum(len(name) + len(value) for name, value in headers) > MAX_HEADERS:
-        raise InvalidRequestError("the header of a request holds at most 32 KiB")
     types = [value.partition(";")[0].strip().lower() for value in header_values(headers, "content-type")]
     if types != ["application/x-www-form-urlencoded"] or len(body) > MAX_BODY:
         raise InvalidRequestError("a request is one urlencoded form of at most 16 KiB")
