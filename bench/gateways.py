@@ -12,7 +12,7 @@ from pathlib import Path
 
 from joserfc.jwk import ECKey
 
-from bench.readings import site_lines
+from bench.readings import FACTORS, site_lines
 from gateway import party_document, plans, registry
 from gateway.home import create_home, open_home
 from gateway.ingest.submissions import submit
@@ -100,16 +100,23 @@ def free_port() -> int:
 
 def _plan(linger: str) -> bytes:
     dataset = {
-        "id": DATASET, "provider": PROVIDER, "recipients": [RECIPIENT], "kind": "observation", "linger": linger,
-        "select": {"programmes": ["water-auto"]}, "mode": "pull", "purpose": "联防联控",
+        "provider": PROVIDER, "recipients": [RECIPIENT], "linger": linger, "mode": "pull", "purpose": "联防联控",
+        "unit_in_charge": "监测站", "title": {"zh": "水质", "en": "Water quality"},
     }  # fmt: skip
+    programme = {"programmes": ["water-auto"]}
+    readings = {
+        **dataset, "id": DATASET, "kind": "observation", "select": {**programme, "factors": list(FACTORS)},
+        "cadence": {"every": "PT1M", "due": "PT5M"},
+    }  # fmt: skip
+    sites = {**dataset, "id": "wj-sites", "kind": "site", "select": programme}
     document = {
         "plan": "bench", "version": 1, "title": {"zh": "测试方案", "en": "Plan of the benchmark"},
-        "parties": [PROVIDER, RECIPIENT], "effective": "2026-01-01T00:00:00+08:00", "notice": "P90D",
+        "parties": [PROVIDER, RECIPIENT], "effective": "2026-01-01T00:00:00+08:00",
+        "until": "2035-12-31T24:00:00+08:00", "notice": "P90D",
         "defaults": {
             "format": "taipu-batch/1", "sharing": "conditional", "conditions": "联防联控", "grade": "general",
             "retention": "P5Y",
         },
-        "datasets": [dataset, {**dataset, "id": "wj-sites", "kind": "site"}],
+        "datasets": [readings, sites],
     }  # fmt: skip
     return json.dumps(document, ensure_ascii=False).encode()

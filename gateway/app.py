@@ -23,8 +23,10 @@ from audit.form import REFUSAL
 from audit.log import append
 from gateway.api import exchange, feeds, identity, log, observations, plan, quality, records, schemas, submissions
 from gateway.api.access import refuse_nul
-from gateway.console import pages, status
-from gateway.errors import AccessDeniedError, RequestError, problem, status_of
+from gateway.console import access_view, approvals, pages, people, sign_in, status
+from gateway.console.headers import ConsoleHeaders
+from gateway.errors import AccessDeniedError, RateExceededError, RequestError, problem, status_of
+from gateway.people.person import Person, actor_of
 from gateway.service import Gateway
 from partners.errors import AuthenticationError, ClientInactiveError, NonceNeededError, ScopeError
 from partners.principal import Principal
@@ -60,12 +62,16 @@ def create_partner_app(gateway: Gateway) -> FastAPI:
 
 
 def create_console_app(gateway: Gateway, partner: FastAPI) -> FastAPI:
-    """The application of the console listener: health, metrics, and the partner API's description."""
-    app = FastAPI(title="Taipu console", version="1", openapi_url=None, docs_url=None, redoc_url=None)
+    """The application of the console listener: people of this party, health, metrics, the partner API's description."""
+    app = FastAPI(
+        title="Taipu console", version="1", openapi_url=None, docs_url=None, redoc_url=None,
+        dependencies=[Depends(refuse_nul)],
+    )  # fmt: skip
     app.state.gateway = gateway
     app.state.partner = partner
-    app.include_router(pages.router)
-    app.include_router(status.router)
+    for module in (pages, status, sign_in, people, approvals, access_view):
+        app.include_router(module.router)
+    app.add_middleware(ConsoleHeaders)
     _answer_problems(app)
     return app
 
@@ -86,8 +92,12 @@ def _answer_sharing_error(request: Request, error: Exception) -> JSONResponse:
         headers["WWW-Authenticate"] = error.challenge
     if isinstance(error, NonceNeededError):
         headers["DPoP-Nonce"] = error.nonce
+    if isinstance(error, RateExceededError):
+        headers["Retry-After"] = str(error.retry_after)
     if error.code == "limit.replay-memory-full":
         headers["Retry-After"] = "60"
+    if error.code == "sign-in.wait":
+        headers["Retry-After"] = str(error.extra["retry_after"])
     return JSONResponse(problem(error), status_of(error), headers, media_type=PROBLEM)
 
 
@@ -116,17 +126,24 @@ def _answer_fault(request: Request, error: Exception) -> JSONResponse:
 
 def _log_refusal(request: Request, error: SharingError) -> None:
     """A refused request of a known caller is in the log too, in a transaction of its own."""
+    if not isinstance(error, AccessDeniedError | ScopeError | ClientInactiveError | LimitError):
+        return
+    gateway: Gateway = request.app.state.gateway
+    person: Person | None = getattr(request.state, "person", None)
     caller: Principal | ClientInactiveError | None = getattr(request.state, "principal", None)
     if isinstance(error, ClientInactiveError):
         caller = error
-    if caller is None or not isinstance(error, AccessDeniedError | ScopeError | ClientInactiveError | LimitError):
+    if person is not None:  # an address may hold somebody's name: the route's pattern does not
+        who, path = {"actor": actor_of(gateway.home, person.account)}, request.scope["route"].path
+    elif caller is not None:
+        who, path = {"actor": caller.client_id, "peer": caller.party}, request.url.path[:500]
+    else:
         return
-    gateway: Gateway = request.app.state.gateway
-    detail = {"code": error.code, "method": request.method, "path": request.url.path[:500]}
-    entry = make_entry(
-        REFUSAL, at=utc_text(now_millis()), party=gateway.party, actor=caller.client_id, peer=caller.party,
-        detail=detail,
-    )  # fmt: skip
+    detail = {"code": error.code, "method": request.method, "path": path}
+    if "rule" in error.extra:
+        detail["rule"] = str(error.extra["rule"])
+    at, actor, peer = utc_text(now_millis()), who["actor"], who.get("peer")
+    entry = make_entry(REFUSAL, at=at, party=gateway.party, actor=actor, peer=peer, detail=detail)
     with gateway.database.write() as session:
         append(session, entry)
     gateway.signals.logged.send()

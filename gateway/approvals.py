@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from gateway import proposals
+from gateway.people.changes import PEOPLE_KINDS
 from gateway.people.person import Person
 from gateway.proposals import Kind, Proposal
 from gateway.service import Gateway
 
-_ALL: tuple[Kind, ...] = ()
+_ALL: tuple[Kind, ...] = (*PEOPLE_KINDS,)
 KINDS: Mapping[str, Kind] = MappingProxyType({kind.name: kind for kind in _ALL})
 
 

@@ -2,12 +2,14 @@
 
     SharingError
     ├── AccessDeniedError     the plan or a scope does not allow it; logged with who asked
+    │   └── RateExceededError     more often than the plan says; `retry_after` seconds later again
     ├── NotFoundError         there is no such thing, or none the caller may know of
     ├── ConflictError         the request does not fit the state: a gap, a fork, a key used for other content
     ├── CursorError           a page's cursor is malformed, or beyond the head
     ├── RequestError          the request itself is malformed
     ├── GovernanceError       a version of a governed table cannot be proposed or decided so
     ├── SignInError           a person is not signed in, or could not be
+    ├── PersonError           an account, its roles or its password cannot be changed so
     ├── ProposalError         what takes two persons cannot be proposed or decided so
     └── ReadOnlyError         this gateway may not write now
         └── RolledBackError   its database is behind what it has already given out
@@ -17,6 +19,8 @@ person at a terminal can meet (settings, key files) needs no row.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from audit.errors import EntryError, HeadConflictError, LogError, ProofError, ReceiptError, TileError
 from partners.document import PartyDocumentError, PartyError
@@ -39,6 +43,16 @@ class AccessDeniedError(SharingError):
     """The plan in force, or the token's scope, does not allow this."""
 
     code = "access.denied"
+
+
+class RateExceededError(AccessDeniedError):
+    """The plan lets this client ask less often. `retry_after` is in seconds."""
+
+    code = "access.rate-exceeded"
+
+    def __init__(self, detail: str, retry_after: int, **members: Any) -> None:
+        super().__init__(detail, **members)
+        self.retry_after = retry_after
 
 
 class NotFoundError(SharingError):
@@ -69,16 +83,31 @@ class GovernanceError(SharingError):
     """A version of a governed table cannot be proposed or decided like this; nothing has changed.
 
     `table.version-unknown`, `table.decided` (already), `table.own-proposal`, `table.changed` (not what was shown),
-    `table.person-invalid`, `table.note-invalid`.
+    `table.note-invalid`.
     """
 
     code = "table.undecidable"
 
 
 class SignInError(SharingError):
-    """A person is not signed in, or could not be: `session.missing`, `sign-in.refused`, `sign-in.wait`."""
+    """A person is not signed in, or could not be.
+
+    `session.missing`, `sign-in.refused` (whatever was wrong), `sign-in.wait` (`retry_after` says how many seconds),
+    `sign-in.sealed`, `enrolment.refused` (a code that is wrong, used or too old).
+    """
 
     code = "session.missing"
+
+
+class PersonError(SharingError):
+    """An account, its roles or what its owner signs in with cannot be changed like this; nothing has changed.
+
+    `person.unknown`, `person.exists`, `person.malformed`, `person.roles-apart`, `person.own-roles`, `person.last` (of
+    those who hold a role that somebody has to hold), `person.role-held`, `person.moved` (not as it was proposed),
+    `person.state`, `password.too-short`, `password.too-long`, `password.guessable`, `password.same`.
+    """
+
+    code = "person.unchangeable"
 
 
 class ProposalError(SharingError):
@@ -109,6 +138,7 @@ STATUS: dict[type[SharingError], int] = {
     ScopeError: 403,
     ClientInactiveError: 403,
     AccessDeniedError: 403,
+    RateExceededError: 429,
     NotFoundError: 404,
     ConflictError: 409,
     CursorError: 400,
@@ -123,6 +153,7 @@ STATUS: dict[type[SharingError], int] = {
     GovernanceError: 409,
     ProposalError: 409,
     SignInError: 401,
+    PersonError: 409,
     BatchError: 400,
     SignatureError: 400,
     ReceiptError: 400,
@@ -141,6 +172,11 @@ STATUS: dict[type[SharingError], int] = {
 _BY_CODE = {
     "party.exists": 409,
     "party.unknown": 404,
+    "person.unknown": 404,
+    "person.malformed": 422,
+    "password.too-short": 422,
+    "password.too-long": 422,
+    "password.guessable": 422,
     "proposal.unknown": 404,
     "sign-in.wait": 429,
     "submission.media-type": 415,

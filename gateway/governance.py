@@ -8,7 +8,7 @@ was shown: it names the proposal's digest.
 As long as a gateway has no version of its own of a table, the one that ships with the program decides; once one is in
 force, a new release changes nothing by itself, and its content is proposed like any other (`docs/adr/0005`).
 
-A person is a name here. The log keeps people's names out: an act names a pseudonym, the same for all acts of one
+Proposer and approver are accounts. The log keeps them out: an act names a pseudonym there, the same for all acts of one
 person at this gateway, which only this gateway can compute.
 """
 
@@ -17,7 +17,6 @@ from __future__ import annotations
 import math
 import threading
 import time
-import unicodedata
 from dataclasses import dataclass, replace
 
 from sqlalchemy import text
@@ -28,7 +27,7 @@ from audit.log import append
 from gateway.db import Database, ReadSession, WriteSession
 from gateway.errors import GovernanceError
 from gateway.home import Home
-from gateway.people.person import actor_of
+from gateway.people.person import Person, actor_of
 from gateway.store.versions import (
     FIRST_OWN,
     Version,
@@ -42,7 +41,6 @@ from schemas.deciding import DECIDING, check_version
 from schemas.tables import Row, Table, Tables, in_force, shipped, table_names
 from schemas.times import utc_text
 
-MAX_NAME = 64  # characters of a person's name
 MAX_NOTE = 500  # characters
 MIN_DIGEST = 8  # characters of a digest that an approval names: 48 bits, against a slip and not against a forger
 _KEEP = 2.0  # seconds another process's approval may go unseen; less than the `NOTICE` that an approval gives
@@ -115,76 +113,80 @@ class Governance:
     governed: Governed
 
     def propose(
-        self, name: str, rows: tuple[Row, ...], *, by: str, effective: int, note: str = "", now: int
+        self, name: str, rows: tuple[Row, ...], *, by: Person, effective: int, note: str = "", now: int
     ) -> Version:
         """Propose `rows` as the next version of a table, to decide from `effective` on. Instants in ms UTC.
 
         Raises:
+            AccessDeniedError: `person.not-permitted`.
             TableError: there is no such table, or its class cannot decide by these rows; all faulty rows are named.
-            GovernanceError: `table.person-invalid`, `table.note-invalid`.
+            GovernanceError: `table.note-invalid`.
         """
+        by.require("table.propose")
         shipped(name)
-        person = _person(by)
         if len(note) > MAX_NOTE or not note.isprintable():
             raise GovernanceError(f"a note has at most {MAX_NOTE} printable characters", code="table.note-invalid")
-        draft = Version(name, 0, "proposed", effective, rows, note, person, now)
+        draft = Version(name, 0, "proposed", effective, rows, note, by.account, now)
         check_version(draft.as_table(), self.governed.at(max(effective, now)))
         with self.database.write() as session:
             _one_at_a_time(session, name)
             version = replace(draft, version=next_number(session, name))
             add_version(session, version)
-            self._log(session, TABLE_PROPOSED, version, person, now)
+            self._log(session, TABLE_PROPOSED, version, by, now)
         return version
 
-    def go_back(self, name: str, number: int, *, by: str, effective: int, now: int) -> Version:
+    def go_back(self, name: str, number: int, *, by: Person, effective: int, now: int) -> Version:
         """Propose the content of an earlier version anew. Raises as `propose` and `content` do."""
         with self.database.read() as session:
             table = content(session, name, number)
         note = f"goes back to {table.reference}"
         return self.propose(name, table.rows, by=by, effective=effective, note=note, now=now)
 
-    def approve(self, name: str, number: int, *, by: str, digest: str, now: int) -> Version:
+    def approve(self, name: str, number: int, *, by: Person, digest: str, now: int) -> Version:
         """Put a proposal in force from its instant, or in some seconds where that has passed.
 
         `digest` is what the approver was shown: the proposal's digest or its beginning.
 
         Raises:
+            AccessDeniedError: `person.not-permitted`, or `person.confirm-again`.
             GovernanceError: `table.version-unknown`, `table.decided`, `table.own-proposal`, `table.changed`.
             TableError: it has come to contradict what is in force meanwhile.
         """
-        person = _person(by)
+        by.require("table.approve")
+        by.require_recent(now)
         with self.database.write() as session:
             version = _undecided(session, name, number)
             if len(digest) < MIN_DIGEST or not version.digest.startswith(digest):
                 detail = f"{version.reference} has the digest {version.digest}: look at it again"
                 raise GovernanceError(detail, code="table.changed")
-            if _same_person(person, version.proposer):
+            if by.account.casefold() == version.proposer.casefold():
                 detail = f"{version.proposer} proposed {version.reference}: somebody else approves it"
                 raise GovernanceError(detail, code="table.own-proposal")
-            approved = replace(version, state="approved", decider=person, decided_at=now)
+            approved = replace(version, state="approved", decider=by.account, decided_at=now)
             check_version(approved.as_table(), self.governed.at(approved.as_table().effective))
-            decide(session, version, "approved", decider=person, at=now)
-            self._log(session, TABLE_APPROVED, approved, person, now)
+            decide(session, version, "approved", decider=by.account, at=now)
+            self._log(session, TABLE_APPROVED, approved, by, now)
         self.governed.forget()
         return approved
 
-    def reject(self, name: str, number: int, *, by: str, now: int) -> Version:
+    def reject(self, name: str, number: int, *, by: Person, now: int) -> Version:
         """Decide that a proposal never comes into force; its proposer may, to withdraw it. Raises as `approve` does."""
-        person = _person(by)
         with self.database.write() as session:
             version = _undecided(session, name, number)
-            decide(session, version, "rejected", decider=person, at=now)
-            rejected = replace(version, state="rejected", decider=person, decided_at=now)
-            self._log(session, TABLE_REJECTED, rejected, person, now)
+            if by.account != version.proposer:
+                by.require("table.approve")
+            decide(session, version, "rejected", decider=by.account, at=now)
+            rejected = replace(version, state="rejected", decider=by.account, decided_at=now)
+            self._log(session, TABLE_REJECTED, rejected, by, now)
         return rejected
 
-    def _log(self, session: WriteSession, kind: str, version: Version, person: str, now: int) -> None:
+    def _log(self, session: WriteSession, kind: str, version: Version, by: Person, now: int) -> None:
         detail = {
             "table": version.reference,
             "digest": version.digest,
             "effective": utc_text(version.as_table().effective),
         }
-        actor = actor_of(self.home, person)
+        actor = actor_of(self.home, by.account)
         entry = make_entry(kind, at=utc_text(now), party=self.home.settings.party, actor=actor, detail=detail)
         append(session, entry)
 
@@ -208,18 +210,6 @@ def _undecided(session: WriteSession, name: str, number: int) -> Version:
     if version.state != "proposed":
         raise GovernanceError(f"{version.reference} is {version.state} already", code="table.decided")
     return version
-
-
-def _person(name: str) -> str:
-    """A person's name in one spelling."""
-    plain = " ".join(unicodedata.normalize("NFKC", name).split())
-    if not plain or len(plain) > MAX_NAME or not plain.isprintable():
-        raise GovernanceError(f"a person has a name of 1 to {MAX_NAME} characters", code="table.person-invalid")
-    return plain
-
-
-def _same_person(one: str, other: str) -> bool:
-    return one.casefold() == other.casefold()
 
 
 def _one_at_a_time(session: WriteSession, name: str) -> None:

@@ -67,7 +67,8 @@ class Kind:
     """A sort of act that takes two persons.
 
     `carry_out` does it, in the transaction of the approval, given the person who approves and the instant; it raises
-    what keeps it from being done, and then nothing has happened. `settle` is called after the commit.
+    what keeps it from being done, and then nothing has happened. `settle` is called after the commit. `says` tells
+    whoever is to approve what will be done, in a sentence.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Kind:
     approve: Permission
     carry_out: Callable[[Gateway, WriteSession, Proposal, Person, int], None]
     settle: Callable[[Gateway, Proposal], None] = lambda _gateway, _proposal: None
+    says: Callable[[Proposal], str] = lambda proposal: f"{proposal.kind}: {proposal.subject}"
 
 
 def propose(

@@ -18,6 +18,7 @@ from audit.errors import HeadConflictError
 from audit.form import BATCH_PUBLISHED
 from audit.heads import HeadStore
 from audit.log import append
+from gateway.backlog import Backlog
 from gateway.db import Database, ReadSession, WriteSession
 from gateway.errors import RolledBackError
 from gateway.store import feeds, findings, observations, queue, records
@@ -36,6 +37,7 @@ from schemas.plan import Dataset, Plan
 from schemas.records import Retraction
 from schemas.times import beijing_text, utc_text
 
+DAYS_TOGETHER = 30  # of a backlog, a transaction each, before what is urgent gets its turn
 TAKEN_TOGETHER = MAX_RECORDS  # records of one step, which are in memory together; a step ends with a full row
 
 
@@ -59,6 +61,7 @@ class Publisher:
         self._key = key
         self._interning = interning
         self._sites = sites
+        self._backlog = Backlog(home, database, interning, sites)
 
     def recover(self) -> None:
         """Pin what was committed but not yet pinned when a process last stopped.
@@ -104,8 +107,13 @@ class Publisher:
             SharingError: a dataset could not be published; all others were.
         """
         with self._database.read() as session:
-            waiting = queue.waiting(session)
             plans = plans_in_force(session, now)
+        self._backlog.follow(plans, now=now)
+        for _ in range(DAYS_TOGETHER):
+            if not self._backlog.work(plans, now=now):
+                break
+        with self._database.read() as session:
+            waiting = queue.waiting(session)
         made: list[Batch] = []
         failed: SharingError | None = None
         found_by_name = {name: plans.dataset(self._home, name) for name in waiting}

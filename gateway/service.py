@@ -18,12 +18,16 @@ from gateway.ingest.devices import Devices
 from gateway.ingest.door import Door
 from gateway.ingest.tally import Tally
 from gateway.outlines import load_outlines
+from gateway.people.passwords import Passwords
+from gateway.people.second_factor import Seal
+from gateway.people.tries import Tries
 from gateway.publish import Publisher
 from gateway.quality import Judge
 from gateway.signals import Signals
 from gateway.store.interning import Interning
 from gateway.store.sites import Sites
 from gateway.watch import HeadsWatch
+from partners.oauth.clients import Client
 from partners.oauth.keys import load_signing_key
 from partners.oauth.token_keys import TokenKeys
 from schemas.errors import SharingError
@@ -54,6 +58,9 @@ class Gateway:
         self.log_signer = NoteSigner(settings.log_origin, keys.log.private)
         self.cursors = Cursors(keys.secret.derive("cursors"))
         self.devices = Devices(keys.secret.derive("devices"))
+        self.passwords = Passwords()
+        self.second_factors = Seal(keys.secret.derive("totp"))
+        self.tries = Tries(keys.secret.derive("sign-in"))
         token_keys = TokenKeys.of(load_signing_key(keys.oauth.private))
         self.authorization = Authorization(settings, keys.secret, self.database, load_keys=lambda: token_keys)
         self.heads_watch = HeadsWatch(self.heads)
@@ -74,6 +81,10 @@ class Gateway:
             self.signals.to_judge.send()
         if tally.sites:
             self.signals.arrived.send()
+
+    def load_client(self, client_id: str) -> Client | None:
+        """The client's record as it stands now."""
+        return self.authorization.load_client(client_id)
 
     def close(self) -> None:
         self.database.close()

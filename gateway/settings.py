@@ -201,7 +201,7 @@ def load_settings(home: Path) -> Settings:
     if not (home / FILE_NAME).is_file():
         detail = f"there is no {FILE_NAME} in {home}; taipu init makes a home directory"
         raise SettingsError(detail, code="settings.missing")
-    known = {"TAIPU_HOME", *(setting.variable for setting in describe())}
+    known = {"TAIPU_HOME", "TAIPU_SESSION", *(setting.variable for setting in describe())}
     strange = sorted(name for name in os.environ if name.upper().startswith(ENV_PREFIX) and name.upper() not in known)
     faults: list[_Fault] = [((name,), "there is no such setting") for name in strange]
     try:

@@ -17,6 +17,7 @@ import structlog
 from audit.errors import HeadConflictError, LogError
 from gateway.errors import ReadOnlyError
 from gateway.ingest.release import release_arrived
+from gateway.people.enrolment import forget_past
 from gateway.quality import TOGETHER
 from gateway.service import Gateway
 from gateway.signals import Signal
@@ -126,9 +127,11 @@ class Duties:
         release_arrived(self._gateway, now=now_millis())
 
     def _tidy(self) -> None:
-        """Forget assertions and proofs that nobody could use again anyway."""
+        """Forget assertions, proofs, sessions and codes that nobody could use again anyway."""
+        now = now_millis()
         with self._gateway.database.write() as session:
-            forget_expired(session, now_millis())
+            forget_expired(session, now)
+            forget_past(session, now=now)
 
     def _meet_partners(self) -> None:
         """A puller and a pusher for every active partner that has none yet."""

@@ -46,8 +46,11 @@ class OutgoingReceipt:
 
 
 def open_deliveries(session: Connection, batch: Batch, dataset: Dataset, *, now: int) -> None:
-    """A pending delivery of `batch` for every recipient of its dataset. `now` in ms UTC."""
+    """A pending delivery of `batch` for every recipient of its dataset whose period is not over. `now` in ms UTC."""
     manifest = batch.manifest
+    recipients = [one for one in dataset.recipients if one.until is None or now < int(one.until.timestamp() * 1000)]
+    if not recipients:
+        return
     session.execute(
         insert(delivery),
         [
@@ -55,7 +58,7 @@ def open_deliveries(session: Connection, batch: Batch, dataset: Dataset, *, now:
                 "dataset": manifest.dataset, "seq": manifest.seq, "recipient": recipient.party, "manifest": batch.hash,
                 "mode": dataset.mode, "state": "pending", "opened": now, "attempts": 0, "next_at": now, "error": "",
             }
-            for recipient in dataset.recipients
+            for recipient in recipients
         ],
     )  # fmt: skip
 

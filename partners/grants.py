@@ -3,172 +3,343 @@
 Default deny. A scope is a ceiling, the plan decides: a client with `feeds:read` still reads only the datasets its
 party receives. A refusal is a value, not an exception, because whoever asks must also log it. Reads of records get
 their answer as an `Extent`, which every query over records requires.
+
+Each request is judged by a list of rules, in order; the first that refuses decides. Whoever wants to know why gives
+`decide` a trail, and finds in it every rule that was asked: `taipu access explain` is that, in words.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
 
+from partners import refusals
+from partners.decision import Counts, Decision, Extent, Meter, Step
 from partners.plans import Plans
 from partners.principal import Principal
-from schemas.plan import Dataset
+from partners.refusals import Refusal
+from partners.requests import (
+    SCOPES,
+    ListFeeds,
+    OfHome,
+    PushBatch,
+    ReadFeed,
+    ReadFindings,
+    ReadLog,
+    ReadPlans,
+    ReadReceipt,
+    ReadRecords,
+    ReadSubmission,
+    ReadTiles,
+    Request,
+    SendReceipt,
+    Submit,
+)
+from schemas.plan import Dataset, Plan, Recipient
+from schemas.times import beijing_text
+
+__all__ = [
+    "SCOPES",
+    "Counts",
+    "Decision",
+    "Extent",
+    "ListFeeds",
+    "Meter",
+    "PushBatch",
+    "ReadFeed",
+    "ReadFindings",
+    "ReadLog",
+    "ReadPlans",
+    "ReadReceipt",
+    "ReadRecords",
+    "ReadSubmission",
+    "ReadTiles",
+    "Request",
+    "SendReceipt",
+    "Step",
+    "Submit",
+    "decide",
+    "may_read_feed",
+]
 
 
-@dataclass(frozen=True)
-class Submit:
-    """Hand in records of the home party."""
+@dataclass(slots=True, eq=False)  # made for every request, and frozen it would cost half the decision
+class _Asked:
+    """What all rules look at. `plan` and `dataset` are the ones in question; None where no plan in force has them.
 
-
-@dataclass(frozen=True)
-class ReadFeed:
-    """Read the batches of a dataset."""
-
-    provider: str
-    dataset: str
-
-
-@dataclass(frozen=True)
-class ListFeeds:
-    """Ask which datasets there are to read."""
-
-
-@dataclass(frozen=True)
-class PushBatch:
-    """Hand over a batch of a dataset."""
-
-    provider: str
-    dataset: str
-
-
-@dataclass(frozen=True)
-class SendReceipt:
-    """Hand over a receipt for a batch of a dataset; `owed` where that batch was on its way to the caller."""
-
-    provider: str
-    dataset: str
-    owed: bool = False
-
-
-@dataclass(frozen=True)
-class ReadRecords:
-    """Read observations, sites and other records."""
-
-
-@dataclass(frozen=True)
-class ReadFindings:
-    """Read what the quality rules found, with the sentences that are meant for the provider."""
-
-
-@dataclass(frozen=True)
-class ReadLog:
-    """Read the entries of the exchange log."""
-
-
-Request = Submit | ReadFeed | ListFeeds | PushBatch | SendReceipt | ReadRecords | ReadFindings | ReadLog
-
-SCOPES: dict[type[Request], str] = {
-    Submit: "records:submit",
-    ReadFeed: "feeds:read",
-    ListFeeds: "feeds:read",
-    PushBatch: "feeds:push",
-    SendReceipt: "receipts:write",
-    ReadRecords: "records:read",
-    ReadFindings: "records:read",
-    ReadLog: "audit:read",
-}
-
-
-@dataclass(frozen=True)
-class Extent:
-    """How much a reader may see: `everything`, or its party's own records and what `datasets` select and leave.
-
-    `starts` says from when on each of the datasets may be seen (ms UTC; None: from the beginning).
+    `terms` are the caller's as a recipient of it; None where it is not one.
     """
 
-    everything: bool
-    party: str
-    datasets: tuple[Dataset, ...] = ()
-    starts: tuple[int | None, ...] = ()
+    principal: Principal
+    plans: Plans
+    home: str
+    now: int
+    purpose: str
+    counts: Counts | None
+    provider: str = ""
+    id: str = ""
+    plan: Plan | None = None
+    dataset: Dataset | None = None
+    terms: Recipient | None = None
+
+    @property
+    def at_home(self) -> bool:
+        return self.principal.party == self.home
+
+    @property
+    def by_owner(self) -> bool:
+        """The home party has the feeds it holds, a provider its own: no plan bounds their reading these."""
+        party = self.principal.party
+        return party == self.home or party == self.provider
+
+    @property
+    def rule(self) -> str:
+        """The caller's terms in the plan, by name."""
+        reference = self.plan.reference if self.plan is not None else ""
+        return f"{reference} {self.id} {self.principal.party}"
 
 
-@dataclass(frozen=True)
-class Decision:
-    """`allow`, or a public `code` and a sentence. `extent` comes with an allowed read of records.
+Rule: TypeAlias = Callable[[_Asked], Refusal | None]
 
-    `start` comes with an allowed read of a feed: what was made before it (ms UTC) is not for this reader; None: all is.
+
+def decide(
+    principal: Principal, request: Request, plans: Plans, home: str, *, now: int, purpose: str = "",
+    counts: Counts | None = None, trail: list[Step] | None = None,
+) -> Decision:  # fmt: skip
+    """Whether `principal` may have `request` at the gateway of `home` under the `plans` in force at `now` (ms UTC).
+
+    `purpose` is what the caller said it wants this for; empty: for what the plan gives it. Without `counts` no rate
+    refuses. Every rule that was asked is added to `trail`.
     """
-
-    allow: bool
-    code: str = ""
-    detail: str = ""
-    extent: Extent | None = None
-    start: int | None = None
-
-
-def decide(principal: Principal, request: Request, plans: Plans, home: str) -> Decision:
-    """Whether `principal` may have `request` at the gateway of `home` under the `plans` in force now."""
-    scope = SCOPES[type(request)]
-    if scope not in principal.scopes:
-        return _deny("access.scope-insufficient", f"the token has no scope {scope}")
+    missing = SCOPES[type(request)] - principal.scopes
+    refusal = refusals.scope_missing(" ".join(sorted(missing))) if missing else None
+    if trail is not None:
+        trail.append(Step("scope", refusal))
+    if refusal is not None:
+        return Decision(refusal)
+    asked = _Asked(principal, plans, home, now, purpose, counts)
     match request:
-        case Submit():
-            return _only(principal.party == home, "access.not-home", "records enter at the gateway of their own party")
-        case ListFeeds():
-            return Decision(allow=True)
+        case ReadRecords(kind, dataset):
+            return _read_records(asked, kind, dataset, trail)
         case ReadFeed(provider, dataset):
-            return _read_feed(principal, plans, home, provider, dataset)
+            return _read_feed(_about(asked, provider, dataset), trail)
         case PushBatch(provider, dataset):
-            return _push(principal, plans, home, provider, dataset)
+            return Decision(_first(_PUSH, _about(asked, provider, dataset), trail))
         case SendReceipt(provider, dataset, owed):
             # What was given under an earlier plan is still receipted.
-            return Decision(allow=True) if owed else _granted(plans, provider, dataset, principal.party)
-        case ReadRecords():
-            return Decision(allow=True, extent=_extent(principal, plans, home))
-        case ReadFindings():
-            return _only(principal.party == home, "access.not-home", "findings are told to the party they are for")
-        case ReadLog():
-            return _only(principal.party == home, "access.not-home", "the log's entries are for the party's auditors")
+            return Decision(_first(_RECEIPT[:1] if owed else _RECEIPT, _about(asked, provider, dataset), trail))
+        case _:
+            return Decision(_of_home(asked, request))
 
 
-def may_read_feed(principal: Principal, plans: Plans, home: str, provider: str, dataset: str) -> bool:
+def may_read_feed(principal: Principal, plans: Plans, home: str, provider: str, dataset: str, *, now: int) -> bool:
     """Whether a list of feeds shows this one to `principal`."""
-    return decide(principal, ReadFeed(provider, dataset), plans, home).allow
+    return decide(principal, ReadFeed(provider, dataset), plans, home, now=now).allow
 
 
-def _read_feed(principal: Principal, plans: Plans, home: str, provider: str, dataset: str) -> Decision:
+def _of_home(asked: _Asked, request: OfHome) -> Refusal | None:
+    """Requests that no dataset is the object of. The list of feeds has what each feed's own rules leave."""
+    principal, at_home = asked.principal, asked.at_home
+    if principal.suspended and not isinstance(request, ListFeeds):
+        return refusals.SUSPENDED
+    if principal.datasets is not None and not isinstance(request, ListFeeds | ReadPlans):
+        return refusals.restricted("anything but its datasets")
+    match request:
+        case Submit():
+            return None if at_home else refusals.SUBMIT_AT_HOME
+        case ReadFindings():
+            return None if at_home else refusals.FINDINGS_AT_HOME
+        case ReadLog():
+            return None if at_home else refusals.LOG_AT_HOME
+        case ReadSubmission(client):
+            reader = at_home and "records:read" in principal.scopes
+            return None if reader or client == principal.client_id else refusals.NOT_YOURS
+        case ReadPlans():
+            bound = at_home or any(principal.party in plan.parties for plan in asked.plans.plans)
+            return None if bound else refusals.NO_PLAN
+        case ListFeeds() | ReadReceipt() | ReadTiles():
+            return None
+
+
+def _about(asked: _Asked, provider: str, id_: str) -> _Asked:
+    plan, dataset = asked.plans.dataset(provider, id_) or (None, None)
+    terms = dataset.recipient(asked.principal.party) if dataset is not None else None
+    return _Asked(
+        asked.principal, asked.plans, asked.home, asked.now, asked.purpose, asked.counts, provider, id_, plan, dataset,
+        terms,
+    )  # fmt: skip
+
+
+def _first(rules: Sequence[tuple[str, Rule]], asked: _Asked, trail: list[Step] | None) -> Refusal | None:
+    """What the first rule that refuses says."""
+    for name, rule in rules:
+        refusal = rule(asked)
+        if trail is not None:
+            trail.append(Step(name, refusal))
+        if refusal is not None:
+            return refusal
+    return None
+
+
+def _suspension(asked: _Asked) -> Refusal | None:
+    passes = not asked.principal.suspended or (asked.dataset is not None and asked.dataset.despite_suspension)
+    return None if passes else refusals.SUSPENDED
+
+
+def _restriction(asked: _Asked) -> Refusal | None:
+    datasets = asked.principal.datasets
+    return None if datasets is None or asked.id in datasets else refusals.restricted(asked.id)
+
+
+def _relay(asked: _Asked) -> Refusal | None:
+    relayed = asked.dataset is not None and asked.home in asked.dataset.relay
+    return None if asked.by_owner or asked.provider == asked.home or relayed else refusals.NOT_RELAYED
+
+
+def _recipient(asked: _Asked) -> Refusal | None:
+    if asked.terms is not None or asked.by_owner:
+        return None
+    return refusals.not_granted(asked.provider, asked.id, asked.principal.party)
+
+
+def _period(asked: _Asked) -> Refusal | None:
+    return None if asked.by_owner else _within(asked, asked.terms)
+
+
+def _within(asked: _Asked, terms: Recipient | None) -> Refusal | None:
+    if terms is None or terms.until is None:
+        return None
+    until = int(terms.until.timestamp() * 1000)
+    return None if asked.now < until else refusals.period_over(asked.id, beijing_text(until), asked.rule)
+
+
+def _purpose(asked: _Asked) -> Refusal | None:
+    if not asked.purpose or asked.dataset is None or asked.by_owner:
+        return None
+    given = asked.dataset.purpose_of(asked.principal.party)
+    return None if given in (None, asked.purpose) else refusals.purpose_differs(asked.id, str(given), asked.rule)
+
+
+def _rate(asked: _Asked) -> Refusal | None:
+    meter = _meter(asked)
+    if meter is None or asked.counts is None:
+        return None
+    if asked.counts.get((asked.provider, asked.id), 0) <= meter.rate.requests:
+        return None
+    left = meter.window(asked.now) + meter.length - asked.now
+    return refusals.rate_exceeded(
+        asked.id, meter.rate.requests, meter.length // 1000, asked.rule, retry_after=-(-left // 1000)
+    )
+
+
+def _meter(asked: _Asked) -> Meter | None:
+    if asked.terms is None or asked.terms.rate is None or asked.by_owner:
+        return None
+    return Meter(asked.provider, asked.id, asked.terms.rate)
+
+
+def _pusher(asked: _Asked) -> Refusal | None:
+    party = asked.principal.party
+    named = party == asked.provider or (asked.dataset is not None and party in asked.dataset.relay)
+    return None if named else refusals.NOT_PROVIDER
+
+
+def _received_here(asked: _Asked) -> Refusal | None:
+    readable = asked.dataset is not None and asked.dataset.readable_by(asked.home)
+    return None if readable else refusals.not_granted(asked.provider, asked.id, asked.home)
+
+
+def _period_here(asked: _Asked) -> Refusal | None:
+    return _within(asked, asked.dataset.recipient(asked.home) if asked.dataset is not None else None)
+
+
+def _receives(asked: _Asked) -> Refusal | None:
+    party = asked.principal.party
+    readable = asked.dataset is not None and asked.dataset.readable_by(party)
+    return None if readable else refusals.not_granted(asked.provider, asked.id, party)
+
+
+_READ: tuple[tuple[str, Rule], ...] = (
+    ("suspension", _suspension),
+    ("restriction", _restriction),
+    ("relay", _relay),
+    ("recipient", _recipient),
+    ("period", _period),
+    ("purpose", _purpose),
+    ("rate", _rate),
+)
+_PUSH: tuple[tuple[str, Rule], ...] = (
+    ("suspension", _suspension),
+    ("restriction", _restriction),
+    ("pusher", _pusher),
+    ("recipient", _received_here),
+    ("period", _period_here),
+)
+_RECEIPT: tuple[tuple[str, Rule], ...] = (("suspension", _suspension), ("recipient", _receives))
+
+
+def _read_feed(asked: _Asked, trail: list[Step] | None) -> Decision:
     # A provider may always read its own feed back: that is how it recovers from a lost database.
-    if principal.party in (home, provider):
-        return Decision(allow=True)
-    if provider != home:
-        return _deny("access.not-relayed", "this gateway does not relay feeds of other parties")
-    decision = _granted(plans, provider, dataset, principal.party)
-    return replace(decision, start=plans.start(provider, dataset, principal.party)) if decision.allow else decision
+    refusal = _first(_READ, asked, trail)
+    if refusal is not None:
+        return Decision(refusal)
+    purpose, party = asked.purpose, asked.principal.party
+    if asked.by_owner or asked.dataset is None:
+        return Decision(purpose=purpose)
+    meter = _meter(asked)
+    return Decision(
+        start=asked.plans.start(asked.provider, asked.id, party),
+        purpose=purpose or asked.dataset.purpose_of(party) or "",
+        meters=(meter,) if meter is not None else (),
+    )
 
 
-def _push(principal: Principal, plans: Plans, home: str, provider: str, dataset: str) -> Decision:
-    if principal.party != provider:
-        return _deny("feed.not-provider", "only a feed's provider may push it")
-    return _granted(plans, provider, dataset, home)
+def _read_records(asked: _Asked, kind: str, name: str, trail: list[Step] | None) -> Decision:
+    """Everything at home; else what the datasets of this kind leave that every rule lets pass.
+
+    Who names a dataset is told why it may not have that; who names none gets what it may have, and a refusal where it
+    was given something and nothing of it is left. A rate is never kept by silently leaving something out.
+    """
+    principal = asked.principal
+    if asked.at_home and principal.datasets is None:
+        return Decision(extent=Extent(everything=True, party=asked.home), purpose=asked.purpose)
+    kept: list[_Asked] = []
+    refused: list[Refusal] = []
+    for one in _candidates(asked, kind, name):
+        refusal = _first(_READ, one, trail if name else None)
+        if refusal is None:
+            kept.append(one)
+        else:
+            refused.append(refusal)
+    over = next((one for one in refused if one.retry_after is not None), None)
+    own = not principal.suspended and principal.datasets is None
+    if over is not None or (refused and not kept):
+        return Decision(over or refused[0])
+    if not kept and (name or not own):
+        refusal = refusals.SUSPENDED if principal.suspended else refusals.not_granted(asked.home, name, principal.party)
+        if trail is not None:
+            trail.append(Step("recipient", refusal))
+        return Decision(refusal)
+    datasets = tuple(one.dataset for one in kept if one.dataset is not None)
+    starts = tuple(None if one.by_owner else one.plans.start(one.provider, one.id, principal.party) for one in kept)
+    purposes = {asked.purpose or dataset.purpose_of(principal.party) or "" for dataset in datasets}
+    return Decision(
+        extent=Extent(everything=False, party=principal.party, datasets=datasets, starts=starts, own=own),
+        purpose=purposes.pop() if len(purposes) == 1 else asked.purpose,
+        meters=tuple(meter for one in kept if (meter := _meter(one)) is not None),
+    )
 
 
-def _granted(plans: Plans, provider: str, dataset: str, recipient: str) -> Decision:
-    found = plans.dataset(provider, dataset)
-    if found is None or not found[1].readable_by(recipient):
-        return _deny("access.not-granted", f"no plan in force gives {provider}/{dataset} to {recipient}")
-    return Decision(allow=True)
-
-
-def _extent(principal: Principal, plans: Plans, home: str) -> Extent:
-    if principal.party == home:
-        return Extent(everything=True, party=home)
-    received = tuple(dataset for dataset in plans.received_by(principal.party) if dataset.provider == home)
-    starts = tuple(plans.start(home, dataset.id, principal.party) for dataset in received)
-    return Extent(everything=False, party=principal.party, datasets=received, starts=starts)
-
-
-def _only(allow: bool, code: str, detail: str) -> Decision:
-    return Decision(allow=True) if allow else _deny(code, detail)
-
-
-def _deny(code: str, detail: str) -> Decision:
-    return Decision(allow=False, code=code, detail=detail)
+def _candidates(asked: _Asked, kind: str, name: str) -> list[_Asked]:
+    """The datasets of this kind (and name) that a plan gives the caller's party here; at home, all it has here."""
+    party, home = asked.principal.party, asked.home
+    return [
+        _about(asked, dataset.provider, dataset.id)
+        for plan in asked.plans.plans
+        for dataset in plan.datasets
+        if dataset.kind == kind
+        and name in ("", dataset.id)
+        and (dataset.received_by(party) or party == dataset.provider)
+        and (dataset.provider == home or party == home)
+    ]

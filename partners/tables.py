@@ -93,6 +93,17 @@ event.listen(
     DDL("ALTER TABLE proof_seen SET UNLOGGED").execute_if(dialect="postgresql"),  # type: ignore[no-untyped-call]
 )
 
+# How often a client has asked for a dataset that has a rate, in the newest window it asked in.
+request_count = Table(
+    "request_count",
+    metadata,
+    Column("client_id", String(MAX_CLIENT_ID), primary_key=True),
+    Column("provider", Text, primary_key=True),
+    Column("dataset", Text, primary_key=True),
+    Column("began", BigInteger, nullable=False),
+    Column("requests", BigInteger, nullable=False),
+)
+
 # The plan documents this gateway knows, as they were given: the digest that batches name is over these bytes.
 plan = Table(
     "plan",

@@ -5,9 +5,16 @@ How people are really let in, `tests/gateway/test_people_*.py` try.
 
 from __future__ import annotations
 
-from gateway.people.accounts import add_account, find_account, grant_role
+from dataclasses import dataclass
+
+import pyotp
+from argon2 import PasswordHasher
+
+from gateway.people.accounts import add_account, find_account, grant_role, set_factors
+from gateway.people.passwords import Passwords
 from gateway.people.person import Person
 from gateway.people.roles import Role
+from gateway.people.second_factor import new_secret
 from gateway.people.sessions import Origin, open_session
 from schemas.times import now_millis
 from tests.world import Node
@@ -35,3 +42,30 @@ def session_of(node: Node, person: Person, origin: Origin = "terminal") -> str:
     """The secret of a session of theirs: `TAIPU_SESSION` of a command, or the console's cookie."""
     with node.gateway.database.write() as session:
         return open_session(session, person.account, origin, now=now_millis())
+
+
+PASSWORD = "梅花三弄 lantern 7391"
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Somebody who can really sign in, with what they sign in with."""
+
+    name: str
+    secret: str
+    password: str = PASSWORD
+
+    def code(self, at: int) -> str:
+        """What the authenticator shows at `at` (ms UTC)."""
+        return pyotp.TOTP(self.secret).at(at // 1000)
+
+
+def owner(node: Node, name: str, *roles: Role) -> Owner:
+    """Somebody with an account in these roles, enrolled. Hashes of this node are made cheap: tests make many."""
+    node.gateway.passwords = Passwords(PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
+    person(node, name, *roles)
+    one = Owner(name, new_secret())
+    with node.gateway.database.write() as session:
+        encoded = node.gateway.passwords.hash(one.password)
+        set_factors(session, name, password=encoded, totp=node.gateway.second_factors.close(name, one.secret))
+    return one

@@ -200,25 +200,37 @@ def plan_document(*datasets: dict[str, Any], version: int = 1, parties: Collecti
         "title": {"zh": "监测数据共享方案", "en": "Shared monitoring data plan"},
         "parties": sorted(parties),
         "effective": "2026-01-01T00:00:00+08:00",
+        "until": "2029-12-31T24:00:00+08:00",
         "notice": "P90D",
         "defaults": {
             "format": "taipu-batch/1", "sharing": "conditional", "conditions": "用于水环境联防联控", "grade": "general",
             "retention": "P5Y",
         },
-        "datasets": [_DATASET | dataset for dataset in datasets],
+        "datasets": [_dataset(**dataset) for dataset in datasets],
     }  # fmt: skip
     return json.dumps(document, ensure_ascii=False).encode()
 
 
-_DATASET = {
-    "provider": WUJIANG,
-    "recipients": [JIASHAN, QINGPU],
-    "kind": "observation",
-    "select": {},
-    "linger": "PT0S",
-    "mode": "pull",
-    "purpose": "太浦河水源地预警",
-}
+def _dataset(**members: Any) -> dict[str, Any]:
+    """A whole entry of the catalogue with these `members`."""
+    rhythm = (
+        {"cadence": {"every": "PT1H", "due": "PT1H"}} if members.get("kind", "observation") == "observation" else {}
+    )
+    return {
+        "title": {"zh": "监测数据", "en": "Monitoring data"},
+        "provider": WUJIANG,
+        "unit_in_charge": "环境监测站",
+        "recipients": [JIASHAN, QINGPU],
+        "kind": "observation",
+        "select": {},
+        "linger": "PT0S",
+        "mode": "pull",
+        "purpose": "太浦河水源地预警",
+        **rhythm,
+        **members,
+    }
+
+
 SITES = {"id": "wj-sites", "kind": "site"}
 ANTIMONY = {"id": "wj-antimony", "select": {"programmes": ["water-auto"], "factors": ["w20004"]}}
 

@@ -7,6 +7,7 @@ Follows: 20261124_loggers
 import sqlalchemy as sa
 
 from alembic import op
+from gateway.people.tables import kept_apart
 from gateway.store.tables import decided_for_good
 
 revision = "20261124_people"
@@ -27,6 +28,8 @@ def upgrade() -> None:
         sa.Column("totp_step", sa.BigInteger(), nullable=False),
         sa.Column("created", sa.BigInteger(), nullable=False),
         sa.CheckConstraint("state IN ('active', 'disabled')", name=op.f("ck_account_state")),
+        sa.CheckConstraint("name = lower(name)", name=op.f("ck_account_one_spelling")),
+        sa.CheckConstraint("person = lower(person)", name=op.f("ck_account_one_person")),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_account")),
         sa.UniqueConstraint("person", name=op.f("uq_account_person")),
     )
@@ -55,6 +58,24 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_person_session_account"), "person_session", ["account"])
     op.create_table(
+        "enrolment",
+        sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column("role", sa.Text(), nullable=True),
+        sa.Column("account", sa.Text(), nullable=True),
+        sa.Column("totp", sa.LargeBinary(), nullable=False),
+        sa.Column("expires", sa.BigInteger(), nullable=False),
+        sa.CheckConstraint("(role IS NULL) <> (account IS NULL)", name=op.f("ck_enrolment_one_purpose")),
+        sa.PrimaryKeyConstraint("digest", name=op.f("pk_enrolment")),
+    )
+    op.create_table(
+        "sign_in_try",
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("failures", sa.Integer(), nullable=False),
+        sa.Column("turned_away", sa.BigInteger(), nullable=False),
+        sa.Column("until", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("subject", name=op.f("pk_sign_in_try")),
+    )
+    op.create_table(
         "proposal",
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
@@ -78,12 +99,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_proposal")),
     )
     op.create_index(op.f("ix_proposal_state_kind_subject"), "proposal", ["state", "kind", "subject"])
-    for statement in decided_for_good(op.get_bind().dialect.name, "proposal"):
+    dialect = op.get_bind().dialect.name
+    for statement in (*kept_apart(dialect), *decided_for_good(dialect, "proposal")):
         op.execute(statement)
 
 
 def downgrade() -> None:
-    for table in ("proposal", "person_session", "role_grant", "account"):
+    for table in ("proposal", "sign_in_try", "enrolment", "person_session", "role_grant", "account"):
         op.drop_table(table)
     if op.get_bind().dialect.name == "postgresql":
         op.execute("DROP FUNCTION proposal_refuse()")
+        op.execute("DROP FUNCTION role_grant_refuse()")

@@ -1,7 +1,7 @@
 """Access tokens that were revoked before their time.
 
 Revision: 20261124_tokens
-Follows: 20261124_people
+Follows: 20261124_rates
 """
 
 import sqlalchemy as sa
@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "20261124_tokens"
-down_revision = "20261124_people"
+down_revision = "20261124_rates"
 branch_labels = None
 depends_on = None
 

@@ -8,18 +8,22 @@ What waits for nothing is `async`: a plain function would cost each request a tr
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
+from urllib.parse import unquote_to_bytes
 
-from fastapi import Depends, Request
+from fastapi import Depends, Header, Query, Request
 
 from gateway.certificates import peer_certificate
 from gateway.db import ReadSession
-from gateway.errors import AccessDeniedError, ReadOnlyError, RequestError
+from gateway.errors import AccessDeniedError, RateExceededError, ReadOnlyError, RequestError
 from gateway.service import Gateway
-from partners.grants import SCOPES, Decision, decide
+from partners.grants import SCOPES, Counts, Decision, Meter, decide
 from partners.grants import Request as Wish
 from partners.plans import plans_in_force
 from partners.principal import Principal
+from partners.rates import count_request
+from partners.refusals import Refusal
 from schemas.errors import LimitError
 from schemas.times import now_millis
 
@@ -94,18 +98,80 @@ def principal_of(request: Request, gateway: Home) -> Principal:
 Caller = Annotated[Principal, Depends(principal_of)]
 
 
-def allow(session: ReadSession, gateway: Gateway, principal: Principal, wish: Wish, *, now: int) -> Decision:
-    """The decision that lets `principal` have `wish` under the plans in force at `now` (ms UTC).
+PRIVATE: Mapping[str, str] = {"Cache-Control": "no-store, private"}
+"""What one caller may see, no store on the way may give to another."""
+
+
+def allow(
+    session: ReadSession, gateway: Gateway, principal: Principal, wish: Wish, *, now: int, purpose: str = ""
+) -> Decision:
+    """The decision that lets `principal` have `wish`, for the `purpose` it said, under the plans in force at `now`.
+
+    Where the plan bounds how often, this is counted. `now` in ms UTC.
 
     Raises:
         ScopeError: its token does not reach that far; one with another scope may.
+        RateExceededError: it may, and asked too often.
         AccessDeniedError: it may not.
     """
-    principal.require(SCOPES[type(wish)])
-    decision = decide(principal, wish, plans_in_force(session, now), gateway.party)
-    if not decision.allow:
-        raise AccessDeniedError(decision.detail, code=decision.code)
+    plans = plans_in_force(session, now)
+    decision = decide(principal, wish, plans, gateway.party, now=now, purpose=purpose)
+    if decision.meters:
+        counts = _count(gateway, principal, decision.meters, now)
+        decision = decide(principal, wish, plans, gateway.party, now=now, purpose=purpose, counts=counts)
+    if decision.refusal is not None:
+        principal.require(*sorted(SCOPES[type(wish)]))
+        raise _error_of(decision.refusal)
     return decision
+
+
+def _count(gateway: Gateway, principal: Principal, meters: tuple[Meter, ...], now: int) -> Counts:
+    with gateway.database.write() as session:
+        return {
+            (one.provider, one.dataset): count_request(
+                session, principal.client_id, one.provider, one.dataset, one.window(now)
+            )
+            for one in meters
+        }
+
+
+def _error_of(refusal: Refusal) -> AccessDeniedError:
+    extra: dict[str, object] = {"detail_zh": refusal.detail_zh, "rule": refusal.rule}
+    if refusal.retry_after is not None:
+        return RateExceededError(refusal.detail, refusal.retry_after, code=refusal.code, extra=extra)
+    return AccessDeniedError(refusal.detail, code=refusal.code, extra=extra)
+
+
+MAX_PURPOSE = 200  # characters
+
+
+async def said_purpose(
+    purpose: Annotated[
+        str | None, Query(max_length=MAX_PURPOSE, description="What this is for; by default what the plan says")
+    ] = None,
+    taipu_purpose: Annotated[
+        str | None, Header(description="The same as a header, in UTF-8 or percent-encoded")
+    ] = None,
+) -> str:
+    """What the caller says it wants this for; empty where it does not say.
+
+    Raises:
+        RequestError: it is no text, or two.
+    """
+    try:
+        header = unquote_to_bytes((taipu_purpose or "").encode("latin-1")).decode("utf-8").strip()
+    except UnicodeError as error:
+        raise RequestError("a purpose is text in UTF-8", pointers=["/header/taipu-purpose"]) from error
+    query = (purpose or "").strip()
+    if query and header and query != header:
+        raise RequestError("the purpose is said twice, and not the same", pointers=["/query/purpose"])
+    said = query or header
+    if len(said) > MAX_PURPOSE or not said.isprintable():
+        raise RequestError(f"a purpose is one line of at most {MAX_PURPOSE} characters", pointers=["/query/purpose"])
+    return said
+
+
+Purpose = Annotated[str, Depends(said_purpose)]
 
 
 async def bounded_body(request: Request) -> bytes:

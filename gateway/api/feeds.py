@@ -15,7 +15,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, StreamingResponse
 
-from gateway.api.access import Caller, Home, allow
+from gateway.api.access import PRIVATE, Caller, Home, Purpose, allow
 from gateway.api.disclosure import log_disclosure
 from gateway.errors import CursorError, NotFoundError
 from gateway.service import Gateway
@@ -49,7 +49,7 @@ async def list_feeds(
         # What moved may be nothing this caller reads, or our log: then it goes on waiting.
         if seen != etag or left <= 0 or not await gateway.heads_watch.wait(count, left):
             break
-    headers = {"ETag": etag, "Cache-Control": "no-store, private"}
+    headers = {"ETag": etag, **PRIVATE}
     if seen == etag:
         return Response(status_code=304, headers=headers)
     return JSONResponse({"feeds": heads}, headers=headers)
@@ -57,7 +57,7 @@ async def list_feeds(
 
 @router.get("/v1/feeds/{provider}/{dataset}", summary="The next batches after a number")
 def read_feed(
-    request: Request, gateway: Home, caller: Caller, provider: str, dataset: str,
+    request: Request, gateway: Home, caller: Caller, purpose: Purpose, provider: str, dataset: str,
     after: Annotated[int, Query(ge=0)] = 0,
 ) -> Response:  # fmt: skip
     """Batches after + 1, after + 2, … up to about 8 MiB, oldest first; an empty body at the head.
@@ -67,39 +67,41 @@ def read_feed(
     """
     now = now_millis()
     with gateway.database.read() as session:
-        start = allow(session, gateway, caller, ReadFeed(provider, dataset), now=now).start
+        grant = allow(session, gateway, caller, ReadFeed(provider, dataset), now=now, purpose=purpose)
         head = served_head(gateway, feeds.head(session, provider, dataset))
         if after > head.seq:
             raise CursorError(
                 f"the newest batch is number {head.seq}", code="feed.cursor-beyond-head",
                 extra={"head": head.seq, "manifest": head.manifest},
             )  # fmt: skip
-        found = feeds.batches(session, provider, dataset, first=after + 1, last=head.seq, since=start)
+        found = feeds.batches(session, provider, dataset, first=after + 1, last=head.seq, since=grant.start)
         page = list(_page(found, gateway))
     last = page[-1].seq if page else head.seq
     if page:
-        log_disclosure(gateway, caller, request, {"from": page[0].seq, "to": last}, now=now)
-    headers = {"Taipu-Head": str(head.seq), "Cache-Control": "no-store, private"}
+        log_disclosure(gateway, caller, request, {"from": page[0].seq, "to": last, "purpose": grant.purpose}, now=now)
+    headers = {"Taipu-Head": str(head.seq), **PRIVATE}
     if last < head.seq:
         headers["Link"] = f'</v1/feeds/{provider}/{dataset}?after={last}>; rel="next"'
     return _answer(request, page, headers)
 
 
 @router.get("/v1/feeds/{provider}/{dataset}/{seq}", summary="One batch file")
-def read_batch(request: Request, gateway: Home, caller: Caller, provider: str, dataset: str, seq: int) -> Response:
+def read_batch(
+    request: Request, gateway: Home, caller: Caller, purpose: Purpose, provider: str, dataset: str, seq: int
+) -> Response:
     """That one batch file. It never changes, so whoever may read it may keep it for ever."""
     now = now_millis()
     with gateway.database.read() as session:
-        start = allow(session, gateway, caller, ReadFeed(provider, dataset), now=now).start
+        grant = allow(session, gateway, caller, ReadFeed(provider, dataset), now=now, purpose=purpose)
         head = served_head(gateway, feeds.head(session, provider, dataset))
-        batch = feeds.find_batch(session, provider, dataset, seq, since=start) if 0 < seq <= head.seq else None
+        batch = feeds.find_batch(session, provider, dataset, seq, since=grant.start) if 0 < seq <= head.seq else None
     if batch is None:
         raise NotFoundError("there is no batch with this number", code="batch.not-found")
     etag = f'"{batch.manifest}"'
     headers = {"ETag": etag, "Cache-Control": "private, max-age=31536000, immutable"}
     if request.headers.get("if-none-match") == etag:
         return Response(status_code=304, headers=headers)
-    log_disclosure(gateway, caller, request, {"seq": seq}, now=now)
+    log_disclosure(gateway, caller, request, {"seq": seq, "purpose": grant.purpose}, now=now)
     return _answer(request, [batch], headers)
 
 
@@ -128,7 +130,7 @@ def _readable(gateway: Gateway, caller: Principal) -> tuple[list[dict[str, Any]]
         (dataset.provider, dataset.id) for plan in plans.plans for dataset in plan.datasets if dataset.kind == "site"
     }
     for (provider, dataset), head in sorted(heads.items(), key=lambda item: (item[0] not in sites, item[0])):
-        if may_read_feed(caller, plans, gateway.party, provider, dataset):
+        if may_read_feed(caller, plans, gateway.party, provider, dataset, now=now):
             served = served_head(gateway, head)
             rows.append({"provider": provider, "dataset": dataset, "seq": served.seq, "manifest": served.manifest})
     digest = hashlib.sha256(repr([tuple(row.values()) for row in rows]).encode()).hexdigest()

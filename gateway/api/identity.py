@@ -115,7 +115,7 @@ def _address(request: Request) -> str:
 
 
 def _log_refusal(gateway: Gateway, request: Request, answer: Answer, now: int) -> None:
-    client = gateway.authorization.load_client(str(answer.client_id))
+    client = gateway.load_client(str(answer.client_id))
     detail = {"code": f"oauth.{answer.error}", "method": request.method, "path": request.url.path}
     entry = make_entry(
         REFUSAL, at=utc_text(now), party=gateway.party, actor=answer.client_id, peer=client.party if client else None,

@@ -9,12 +9,12 @@ from fastapi import APIRouter, Response
 
 from audit import log as exchange_log
 from audit.tiles import ENTRIES, WIDTH, parse_path
-from gateway.api.access import Caller, Home, allow
+from gateway.api.access import PRIVATE, Caller, Home, allow
 from gateway.api.submissions import own_submission
 from gateway.db import ReadSession
 from gateway.errors import NotFoundError
 from partners.delivery import receipt_token
-from partners.grants import ReadLog
+from partners.grants import ReadLog, ReadReceipt, ReadTiles
 from schemas import jws
 from schemas.times import now_millis
 
@@ -36,8 +36,8 @@ def read_tile(gateway: Home, caller: Caller, path: str) -> Response:
     """Hash tiles for every client, entry bundles for the party's auditors. A full tile never changes."""
     tile = parse_path(f"tile/{path}")
     with gateway.database.read() as session:
+        allow(session, gateway, caller, ReadLog() if tile.level == ENTRIES else ReadTiles(), now=now_millis())
         if tile.level == ENTRIES:
-            allow(session, gateway, caller, ReadLog(), now=now_millis())
             content = exchange_log.read_bundle(session, tile.index, tile.width)
         else:
             content = exchange_log.read_tile(session, tile.level, tile.index, tile.width)
@@ -46,9 +46,11 @@ def read_tile(gateway: Home, caller: Caller, path: str) -> Response:
 
 
 @router.get("/v1/receipts/{digest}/proof", summary="Proof that the entry a receipt promised is in the log")
-def read_proof(gateway: Home, caller: Caller, digest: str) -> dict[str, Any]:
+def read_proof(gateway: Home, caller: Caller, digest: str, response: Response) -> dict[str, Any]:
     """The promised entry, its index and inclusion proof, and the checkpoint they verify under."""
+    response.headers.update(PRIVATE)
     with gateway.database.read() as session:
+        allow(session, gateway, caller, ReadReceipt(), now=now_millis())
         token = receipt_token(session, digest, party=caller.party, home=gateway.party)
         if token is None:
             raise NotFoundError("there is no such receipt of yours", code="receipt.not-found")
@@ -59,9 +61,10 @@ def read_proof(gateway: Home, caller: Caller, digest: str) -> dict[str, Any]:
     "/v1/submissions/{submission_id}/proof",
     summary="Proof that the entry a submission's receipt promised is in the log",
 )
-def read_submission_proof(gateway: Home, caller: Caller, submission_id: str) -> dict[str, Any]:
+def read_submission_proof(gateway: Home, caller: Caller, submission_id: str, response: Response) -> dict[str, Any]:
     """As for a partner's receipt, for the client that handed the records in."""
     row = own_submission(gateway, caller, submission_id)
+    response.headers.update(PRIVATE)
     with gateway.database.read() as session:
         return _prove(session, json.loads(row.outcome)["receipt"])
 

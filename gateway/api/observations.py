@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 
-from gateway.api.access import Caller, Home, allow
+from gateway.api.access import Caller, Home, Purpose, allow
 from gateway.api.disclosure import log_disclosure
 from gateway.api.pages import answer_page, provided
 from gateway.db import ReadSession
@@ -33,14 +33,13 @@ _FILTERS = ("party", "site", "factor", "dataset", "from", "to")
 
 @router.get("/v1/observations", summary="Observations, by site, factor, party, dataset and time")
 def read_observations(
-    request: Request, gateway: Home, caller: Caller,
+    request: Request, gateway: Home, caller: Caller, purpose: Purpose,
     party: str | None = None, site: str | None = None, factor: str | None = None, dataset: str | None = None,
     since: Annotated[str | None, Query(alias="from", description="RFC 3339, included")] = None,
     until: Annotated[str | None, Query(alias="to", description="RFC 3339, excluded")] = None,
     cursor: str | None = None,
     limit: Annotated[int, Query(ge=1)] = 1000,
     form: Annotated[Literal["json", "ndjson"], Query(alias="format")] = "json",
-    purpose: Annotated[str, Query(max_length=200)] = "",
 ) -> Response:  # fmt: skip
     """A page in the order of day, series and instant, and the cursor of the next. The read is logged before it is
     answered: who, for what purpose, with which filter."""
@@ -49,7 +48,9 @@ def read_observations(
     bound_to = [caller.client_id, *(request.query_params.get(name, "") for name in _FILTERS)]
     after = gateway.cursors.open(bound_to, cursor) if cursor is not None else None
     with gateway.database.read() as session:
-        extent = allow(session, gateway, caller, ReadRecords(), now=now).extent
+        wish = ReadRecords("observation", dataset or "")
+        grant = allow(session, gateway, caller, wish, now=now, purpose=purpose)
+        extent = grant.extent
         assert extent is not None
         wanted = Filter(
             provider=party, site=site, factor=factor,
@@ -62,7 +63,7 @@ def read_observations(
         lines = _lines(gateway, session, rows[:limit], visible, tables)
     following = gateway.cursors.make(bound_to, rows[limit - 1].key) if len(rows) > limit else None
     query = {name: request.query_params[name] for name in _FILTERS if name in request.query_params}
-    log_disclosure(gateway, caller, request, {"filter": query, "count": len(lines), "purpose": purpose}, now=now)
+    log_disclosure(gateway, caller, request, {"filter": query, "count": len(lines), "purpose": grant.purpose}, now=now)
     return answer_page(request, "observations", lines, following, form, decided_by=tables.references(Flags, MarkTypes))
 
 

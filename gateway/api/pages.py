@@ -8,6 +8,8 @@ from typing import Literal
 import msgspec
 from fastapi import Request, Response
 
+from gateway.api.access import PRIVATE
+
 Form = Literal["json", "ndjson"]
 
 
@@ -19,7 +21,7 @@ def answer_page(
 
     `decided_by` are the versions of the tables that decided what is derived in the lines, said in a header.
     """
-    headers = {"Cache-Control": "no-store, private"}
+    headers = {**PRIVATE}
     if decided_by:
         headers["Taipu-Tables"] = ", ".join(decided_by)
     if following:

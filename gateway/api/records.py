@@ -9,7 +9,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from gateway.api.access import Caller, Home, allow
+from gateway.api.access import Caller, Home, Purpose, allow
 from gateway.api.disclosure import log_disclosure
 from gateway.api.pages import Form, answer_page, provided
 from gateway.errors import RequestError
@@ -42,12 +42,11 @@ class Asked:
 
 
 async def asked(
-    request: Request, gateway: Home, caller: Caller,
+    request: Request, gateway: Home, caller: Caller, purpose: Purpose,
     party: Annotated[str | None, Query(description="Only of this provider")] = None,
     cursor: Annotated[str | None, Query(description="Where the page before ended")] = None,
     limit: Annotated[int, Query(ge=1)] = 1000,
     form: Annotated[Form, Query(alias="format")] = "json",
-    purpose: Annotated[str, Query(max_length=200)] = "",
 ) -> Asked:  # fmt: skip
     """See `Asked`."""
     return Asked(request, gateway, caller, party, cursor, min(limit, gateway.settings.max_page), form, purpose)
@@ -126,16 +125,16 @@ def _page(wish: Asked, kind: str, matches: Callable[[Statement], bool]) -> Respo
     bound_to = [caller.client_id, kind, *(part for pair in filters.items() for part in pair)]
     after = gateway.cursors.open(bound_to, wish.cursor) if wish.cursor is not None else None
     with gateway.database.read() as session:
-        extent = allow(session, gateway, caller, ReadRecords(), now=now).extent
-        assert extent is not None
+        grant = allow(session, gateway, caller, ReadRecords(kind), now=now, purpose=wish.purpose)
+        assert grant.extent is not None
         shown = read_statements(
-            session, extent, kind, gateway.sites, provider=wish.party, after=(after[0], after[1]) if after else None,
-            limit=wish.limit + 1, matches=matches,
+            session, grant.extent, kind, gateway.sites, provider=wish.party,
+            after=(after[0], after[1]) if after else None, limit=wish.limit + 1, matches=matches,
         )  # fmt: skip
     lines = [provided(one.provider, project(one.record, one.hide)) for one in shown[: wish.limit]]
     last = shown[wish.limit - 1] if len(shown) > wish.limit else None
     following = gateway.cursors.make(bound_to, (last.provider, last.key)) if last else None
-    logged = {"filter": filters, "count": len(lines), "purpose": wish.purpose}
+    logged = {"filter": filters, "count": len(lines), "purpose": grant.purpose}
     log_disclosure(gateway, caller, wish.request, logged, now=now)
     return answer_page(wish.request, f"{kind}s", lines, following, wish.form)
 

@@ -9,12 +9,12 @@ import zstandard
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
 
-from gateway.api.access import Body, Caller, Home, WritableHome, allow
-from gateway.errors import NotFoundError
+from gateway.api.access import PRIVATE, Body, Caller, Home, WritableHome, allow
+from gateway.errors import AccessDeniedError, NotFoundError
 from gateway.ingest.reports import report_as_sheet
 from gateway.ingest.submissions import MAX_KEY, find_submission, submit
 from gateway.service import Gateway
-from partners.grants import Submit
+from partners.grants import ReadSubmission, Submit
 from partners.principal import Principal
 from schemas.sheets import CSV, XLSX
 from schemas.times import now_millis
@@ -52,7 +52,7 @@ def post_submission(
 def read_submission(gateway: Home, caller: Caller, submission_id: str) -> Response:
     """The answer as it was given."""
     row = own_submission(gateway, caller, submission_id)
-    return Response(row.outcome, media_type="application/json")
+    return Response(row.outcome, media_type="application/json", headers=PRIVATE)
 
 
 @router.get("/v1/submissions/{submission_id}/report", summary="Line by line, what was refused, held or revised")
@@ -65,26 +65,35 @@ def read_submission_report(
     row = own_submission(gateway, caller, submission_id)
     report = zstandard.ZstdDecompressor().decompress(row.report)
     if form == "ndjson":
-        return Response(report, media_type="application/x-ndjson")
+        return Response(report, media_type="application/x-ndjson", headers=PRIVATE)
     tables = gateway.governed.at(now_millis())
     with gateway.database.read() as session:
         sheet = report_as_sheet(session, row, map(json.loads, report.splitlines()), form, tables)
-    name = {"Content-Disposition": f'attachment; filename="report-{row.id}.{form}"'}
-    return Response(sheet, media_type=CSV if form == "csv" else XLSX, headers=name)
+    headers = {"Content-Disposition": f'attachment; filename="report-{row.id}.{form}"', **PRIVATE}
+    return Response(sheet, media_type=CSV if form == "csv" else XLSX, headers=headers)
 
 
 @router.get("/v1/submissions/{submission_id}/content", summary="The bytes as they were handed in")
 def read_submission_content(gateway: Home, caller: Caller, submission_id: str) -> Response:
     """The bytes, unchanged."""
     row = own_submission(gateway, caller, submission_id)
-    return Response(zstandard.ZstdDecompressor().decompress(row.content), media_type=row.media_type)
+    content = zstandard.ZstdDecompressor().decompress(row.content)
+    return Response(content, media_type=row.media_type, headers=PRIVATE)
 
 
 def own_submission(gateway: Gateway, caller: Principal, submission_id: str) -> Any:
-    """The submission, for the client that handed it in and for readers of the home party."""
+    """The submission, for the client that handed it in and for readers of the home party.
+
+    Raises:
+        NotFoundError: there is none, or none that this caller may know of.
+        AccessDeniedError: this caller may have nothing of the kind.
+    """
     with gateway.database.read() as session:
         row = find_submission(session, submission_id)
-    reader = caller.party == gateway.party and "records:read" in caller.scopes
-    if row.client != caller.client_id and not reader:
-        raise NotFoundError("there is no such submission")
+        try:
+            allow(session, gateway, caller, ReadSubmission(row.client), now=now_millis())
+        except AccessDeniedError as error:
+            if error.code != "access.not-yours":
+                raise
+            raise NotFoundError("there is no such submission") from error
     return row

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from gateway.cli import (
+    access,
     audit,
     batch,
     check,
@@ -23,10 +24,13 @@ from gateway.cli import (
     hj212,
     limits,
     partner,
+    person,
     plan,
     profile,
+    proposal,
     send,
     setup,
+    sign_in,
     sync,
     table,
 )
@@ -68,10 +72,17 @@ app.command()(setup.serve)
 app.command()(send.send)
 app.command()(check.check)
 app.command()(doctor.doctor)
+app.command()(sign_in.sign_in)
+app.command()(sign_in.sign_out)
+app.command()(sign_in.whoami)
+app.command()(sign_in.confirm)
 for name, group in {
+    "person": person.app,
+    "proposal": proposal.app,
     "plan": plan.app,
     "partner": partner.app,
     "client": client.app,
+    "access": access.app,
     "device": device.app,
     "profile": profile.app,
     "table": table.app,

@@ -10,20 +10,25 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from gateway.cli.terminal import ask_hidden, somebody_is_there
 from gateway.errors import SignInError
 from gateway.home import open_home
 from gateway.migrations import require_current
 from gateway.people.person import Person
 from gateway.people.roles import Permission
-from gateway.people.sessions import person_of
+from gateway.people.sessions import note_seen, person_of
+from gateway.people.sign_in import confirm
 from gateway.service import Gateway
 from schemas.times import now_millis
 
+VARIABLE = "TAIPU_SESSION"
+_LONGEST = 200  # characters of what stands for a session
 _SHOWN_DEFAULT = "the current directory"
 
 HomeOption = Annotated[
@@ -52,21 +57,64 @@ def opened(home: Path) -> Iterator[Gateway]:
         gateway.close()
 
 
-def signed_in(gateway: Gateway, permission: Permission | None = None) -> Person:
+def signed_in(gateway: Gateway, permission: Permission | None = None, *, step_up: bool = False) -> Person:
     """The person who signed in at this terminal, where their roles allow what the command does.
+
+    With `step_up` the command needs a second factor shown just now: whoever sits at the terminal is asked for it.
 
     Raises:
         SignInError: nobody has, or no longer is.
-        AccessDeniedError: `person.not-permitted`.
+        AccessDeniedError: `person.not-permitted`, or `person.confirm-again` where nobody can be asked.
     """
-    secret = os.environ.get("TAIPU_SESSION") or _kept(session_file(gateway.settings.home))
+    secret, now = session_secret(gateway.settings.home), now_millis()
     with gateway.database.read() as session:
-        person = person_of(session, secret, now=now_millis()) if secret else None
+        person = person_of(session, secret, now=now) if secret else None
     if person is None:
         raise SignInError("nobody is signed in here: taipu sign-in NAME")
     if permission is not None:
         person.require(permission)
+    if step_up:
+        person = _confirmed(gateway, secret, person, now)
+    else:
+        with gateway.database.write() as session:
+            note_seen(session, secret, now=now)
     return person
+
+
+def session_secret(home: Path) -> str:
+    """What stands for the session of this terminal; empty where nobody has signed in."""
+    return os.environ.get(VARIABLE) or _kept(session_file(home))
+
+
+def keep_session(home: Path, secret: str) -> None:
+    """Keep what stands for a session, for this user of the operating system alone; the one before is forgotten."""
+    file = session_file(home)
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file.unlink(missing_ok=True)
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as kept:
+        kept.write(secret)
+
+
+def confirm_here(gateway: Gateway, secret: str, code: str) -> str:
+    """Show the second factor again; the session's new secret, kept where the one before was.
+
+    Raises:
+        SignInError: `session.missing`, `sign-in.refused` or `sign-in.wait`.
+    """
+    new = confirm(gateway, secret, code, now=now_millis())
+    if not os.environ.get(VARIABLE):
+        keep_session(gateway.settings.home, new)
+    return new
+
+
+def _confirmed(gateway: Gateway, secret: str, person: Person, now: int) -> Person:
+    """The person, once their second factor is fresh. A session from the environment cannot be renewed there by us."""
+    if person.is_recent(now):
+        return person
+    if os.environ.get(VARIABLE) or not somebody_is_there():
+        person.require_recent(now)
+    confirm_here(gateway, secret, ask_hidden("The code that your authenticator shows"))
+    return replace(person, confirmed=now_millis())
 
 
 def session_file(home: Path) -> Path:
@@ -77,6 +125,9 @@ def session_file(home: Path) -> Path:
 
 def _kept(file: Path) -> str:
     try:
-        return file.read_text(encoding="ascii").strip()
+        with file.open(encoding="ascii", errors="replace") as kept:
+            if os.fstat(kept.fileno()).st_mode & 0o077:
+                raise SignInError(f"{file} is open to other accounts; sign in again")
+            return kept.read(_LONGEST).strip()
     except FileNotFoundError:
         return ""

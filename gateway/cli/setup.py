@@ -15,8 +15,12 @@ from gateway import party_document
 from gateway.cli.at_home import HomeArgument, HomeOption, JsonOption
 from gateway.cli.terminal import say, say_json, say_table, tell
 from gateway.db import Database
-from gateway.home import create_home, open_home
+from gateway.errors import PersonError
+from gateway.home import Home, create_home, open_home
 from gateway.migrations import upgrade
+from gateway.people.enrolment import FOUNDERS, draw_setup_code
+from gateway.people.roles import NAMES
+from gateway.service import Gateway
 from gateway.settings import FILE_NAME, Setting, Settings, describe, load_settings, read_passphrase
 from partners.document import open_document
 from schemas.times import now_millis
@@ -68,6 +72,7 @@ def init(
     say(f"The console will listen on {settings.listen.console}")
     say(f"Its fingerprint, for the administrators of partners: {document.fingerprint}")
     _upgrade(settings)
+    _say_setup_codes(home, now)
     say(f"Start it with: taipu serve {directory}")
 
 
@@ -99,6 +104,21 @@ def show_config(home: HomeOption = Path(), *, as_json: JsonOption = False) -> No
         say_json({name: {"value": value, "from": origin} for name, value, origin in rows})
     else:
         say_table(("SETTING", "VALUE", "FROM"), rows)
+
+
+def _say_setup_codes(home: Home, now: int) -> None:
+    """One code for each founder. A database that people use already has founders: it gets none."""
+    gateway = Gateway(home)
+    try:
+        for role in FOUNDERS:
+            code = draw_setup_code(gateway, role, now=now)
+            say(f"Setup code of the first {NAMES[role][1]}, good once, for a day: {code}")
+    except PersonError as error:
+        tell(error.diagnostics())
+        return
+    finally:
+        gateway.close()
+    say("Give the two to two people; each runs: taipu person setup")
 
 
 def _upgrade(settings: Settings) -> None:

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.cli.at_home import HomeOption, JsonOption, opened
-from gateway.cli.terminal import InputError, confirm, read_input, say, say_json, say_table, tell
+from gateway.cli.at_home import HomeOption, JsonOption, opened, signed_in
+from gateway.cli.terminal import InputError, confirm, read_input, say, say_json, say_table, somebody_is_there, tell
 from gateway.governance import content
 from gateway.service import Gateway
 from gateway.store.versions import Version, all_versions, find_version
@@ -25,7 +25,6 @@ app = typer.Typer(
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The table: `taipu table list` has them all.")]
 Number = Annotated[int, typer.Argument(metavar="N", help="The version's number.")]
-ByOption = Annotated[str, typer.Option("--by", metavar="PERSON", help="Who does this.")]
 EffectiveOption = Annotated[
     str, typer.Option(metavar="INSTANT", help="From when on it decides, RFC 3339 with an offset; default: at approval.")
 ]
@@ -79,7 +78,6 @@ def diff(
 def propose(
     name: Name,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The whole table as CSV; - reads standard input.")],
-    by: ByOption,
     effective: EffectiveOption = "",
     note: Annotated[str, typer.Option(metavar="TEXT", help="Why: for whoever approves.")] = "",
     home: HomeOption = Path(),
@@ -88,20 +86,20 @@ def propose(
     rows = parse_rows(read_input(file, MAX_DOCUMENT))
     now = now_millis()
     with opened(home) as gateway:
+        person = signed_in(gateway, "table.propose")
         version = gateway.governance.propose(
-            name, rows, by=by, effective=_instant(effective, now), note=note, now=now
+            name, rows, by=person, effective=_instant(effective, now), note=note, now=now
         )  # fmt: skip
     _say_proposed(version)
 
 
 @app.command("rollback")
-def rollback(
-    name: Name, version: Number, by: ByOption, effective: EffectiveOption = "", home: HomeOption = Path()
-) -> None:
+def rollback(name: Name, version: Number, effective: EffectiveOption = "", home: HomeOption = Path()) -> None:
     """Propose the content of an earlier version anew; somebody else approves it, like any other."""
     now = now_millis()
     with opened(home) as gateway:
-        proposed = gateway.governance.go_back(name, version, by=by, effective=_instant(effective, now), now=now)
+        person = signed_in(gateway, "table.propose")
+        proposed = gateway.governance.go_back(name, version, by=person, effective=_instant(effective, now), now=now)
     _say_proposed(proposed)
 
 
@@ -109,7 +107,6 @@ def rollback(
 def approve(
     name: Name,
     version: Number,
-    by: ByOption,
     digest: Annotated[
         str, typer.Option(metavar="DIGEST", help="The digest you were shown, or its first 8 characters or more.")
     ] = "",
@@ -117,17 +114,18 @@ def approve(
 ) -> None:
     """Approve exactly what was shown; without --digest it is shown now, and asked about."""
     with opened(home) as gateway:
+        person = signed_in(gateway, "table.approve", step_up=True)
         if not digest:
             digest = _ask(gateway, name, version)
-        approved = gateway.governance.approve(name, version, by=by, digest=digest, now=now_millis())
+        approved = gateway.governance.approve(name, version, by=person, digest=digest, now=now_millis())
     say(f"{approved.reference} decides from {beijing_text(approved.as_table().effective)}")
 
 
 @app.command("reject")
-def reject(name: Name, version: Number, by: ByOption, home: HomeOption = Path()) -> None:
+def reject(name: Name, version: Number, home: HomeOption = Path()) -> None:
     """Decide that a proposal never comes into force; who proposed it withdraws it so."""
     with opened(home) as gateway:
-        rejected = gateway.governance.reject(name, version, by=by, now=now_millis())
+        rejected = gateway.governance.reject(name, version, by=signed_in(gateway), now=now_millis())
     say(f"{rejected.reference} is rejected")
 
 
@@ -138,15 +136,11 @@ def _ask(gateway: Gateway, name: str, number: int) -> str:
     _say_differences(_in(gateway.tables, name), version.as_table())
     tell(f"{version.reference}, proposed by {version.proposer}: {version.note or 'no reason given'}")
     tell(f"    digest {version.digest}")
-    if not _somebody_is_there():
+    if not somebody_is_there():
         raise InputError("look at it and give its digest with --digest", code="input.needed")
     if not confirm("Is this what is to decide?"):
         raise InputError("it was not approved; nothing was changed", code="input.declined")
     return version.digest
-
-
-def _somebody_is_there() -> bool:
-    return typer.get_text_stream("stdin").isatty()
 
 
 def _say_proposed(version: Version) -> None:

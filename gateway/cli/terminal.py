@@ -10,6 +10,7 @@ import errno
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from getpass import getpass
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,33 @@ def confirm(question: str) -> bool:
     """Whether whoever is at the terminal says yes. Asked on standard error, since it is not data."""
     typer.echo(f"{question} [y/N] ", nl=False, err=True)
     return input().strip().lower() in ("y", "yes")
+
+
+def somebody_is_there() -> bool:
+    """Whether anybody sits at standard input who can be asked."""
+    return sys.stdin.isatty()
+
+
+def ask(question: str) -> str:
+    """What whoever is at the terminal types. Raises as `ask_hidden` does."""
+    _require_somebody(question)
+    typer.echo(f"{question}: ", nl=False, err=True)
+    return input().strip()
+
+
+def ask_hidden(question: str) -> str:
+    """What whoever is at the terminal types, without showing it.
+
+    Raises:
+        InputError: `input.needed`: nobody can be asked.
+    """
+    _require_somebody(question)
+    return getpass(f"{question}: ", sys.stderr)
+
+
+def _require_somebody(question: str) -> None:
+    if not somebody_is_there():
+        raise InputError(f"nobody is at the terminal to be asked for this: {question}", code="input.needed")
 
 
 def printable(text: str) -> str:

@@ -42,13 +42,17 @@ class Person:
         if not self.may(permission):
             raise AccessDeniedError(f"this takes the permission {permission}", code="person.not-permitted")
 
+    def is_recent(self, now: int) -> bool:
+        """Whether the second factor was shown within the last minutes. `now` in ms UTC."""
+        return self.confirmed <= now < self.confirmed + RECENT
+
     def require_recent(self, now: int) -> None:
         """Go on only where the second factor was shown within the last minutes (step-up). `now` in ms UTC.
 
         Raises:
             AccessDeniedError: `person.confirm-again`.
         """
-        if not self.confirmed <= now < self.confirmed + RECENT:
+        if not self.is_recent(now):
             raise AccessDeniedError("show your second factor again for this", code="person.confirm-again")
 
 

@@ -133,8 +133,10 @@ def _hidden(
     session: ReadSession, extent: Extent, provider: str, record: Statement, sites: Sites
 ) -> frozenset[str] | None:
     """The members of `record` that the reader does not see; None where it may not see the record at all."""
-    if extent.everything or provider == extent.party:
+    if extent.everything or (extent.own and provider == extent.party):
         return frozenset()
+    if isinstance(record, Case) and extent.party not in record.to:
+        return None  # whatever a dataset says: a step is for those it names
     site = site_of(record)
     programmes = sites.programmes(session, provider, [site]) if site else {}
     for dataset, start in zip(extent.datasets, extent.starts, strict=True):
@@ -166,7 +168,7 @@ def count_observations(session: ReadSession) -> dict[str, int]:
 
 def _earliest(extent: Extent, key: SeriesKey, programmes: dict[str, frozenset[str]]) -> int | Literal[False] | None:
     """From when on `extent` shows a series (ms UTC; None: from its beginning); False where it does not."""
-    if extent.everything or key.provider == extent.party:
+    if extent.everything or (extent.own and key.provider == extent.party):
         return None
     starts = [
         start

@@ -157,6 +157,24 @@ queue = Table(
     Index(None, "dataset", "id"),
 )
 
+# What each of our datasets in force selected when it was looked at last: what it selects beyond that is its backlog.
+begun = Table(
+    "begun",
+    metadata,
+    Column("dataset", Text, primary_key=True),
+    Column("selected", Text, nullable=False),  # kind, selection and reach, see `gateway.backlog`
+)
+
+# Readings that were here before a dataset began are queued for it day by day, from `bucket` on.
+backlog = Table(
+    "backlog",
+    metadata,
+    Column("dataset", Text, primary_key=True),
+    Column("selected_before", Text, nullable=False),
+    Column("since", BigInteger, nullable=False),
+    Column("bucket", Integer, nullable=False),
+)
+
 # What the quality rules said of a value: by us, or by its provider in the line it sent. Never part of the value, and
 # only ever added. The code is enough for a line; the sentence and the table's version are for its provider.
 finding = Table(

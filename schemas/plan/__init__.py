@@ -5,7 +5,9 @@
     reading.py    the value -> Plan
     model.py      Plan, Dataset, Selection: the decisions, pure and cheap
     advice.py     `plan check`: who gets what, and why a plan cannot be signed
-    wording.py    the sentences of that, in English and Chinese
+    catalogue.py  the reasons that are law: what an entry of the catalogue states
+    changes.py    `plan diff`: who gains and loses what with the next version, and whether notice was given
+    wording.py    notes, and how they become sentences; sentences.py has these, in English and Chinese
 
 A plan that parses is well formed; whether it may be signed, `check_plan` says. Nothing here knows who has signed it.
 """
@@ -13,11 +15,13 @@ A plan that parses is well formed; whether it may be signed, `check_plan` says. 
 from __future__ import annotations
 
 from schemas.plan.advice import check_plan, explain
+from schemas.plan.changes import Change, Effect, changes, short_of_notice
 from schemas.plan.model import (
     Cadence,
     Campaign,
     Dataset,
     Plan,
+    Rate,
     Reach,
     Recipient,
     Season,
@@ -31,16 +35,21 @@ from schemas.plan.wording import Note
 __all__ = [
     "Cadence",
     "Campaign",
+    "Change",
     "Dataset",
+    "Effect",
     "Note",
     "Plan",
+    "Rate",
     "Reach",
     "Recipient",
     "Season",
     "Selection",
     "Threshold",
     "Title",
+    "changes",
     "check_plan",
     "explain",
     "parse_plan",
+    "short_of_notice",
 ]

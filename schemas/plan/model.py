@@ -20,6 +20,7 @@ Mode = Literal["push", "pull", "drop"]
 Sharing = Literal["unconditional", "conditional", "not-shared"]
 Grade = Literal["general", "important", "core"]
 OnRefusal = Literal["continue", "stop"]
+DEFAULT_LEAD = timedelta(hours=24)  # every gateway has time to see the signatures, one that is cut off to notice it
 Reach: TypeAlias = Literal["none", "all"] | datetime  # how far back a recipient may see
 
 
@@ -70,11 +71,26 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True)
+class Rate:
+    """At most so many `requests` in each window of the length `per`; windows lie end to end from 1970-01-01T00:00Z."""
+
+    requests: int
+    per: timedelta
+
+
+@dataclass(frozen=True, slots=True)
 class Recipient:
-    """A party that receives a dataset; `from_` is how far back it may see, None as the dataset's history says."""
+    """A party that receives a dataset, and on which terms.
+
+    `from_` is how far back it may see, None as the dataset's history says; at `until` its grant ends, None with the
+    plan. `purpose` None is the dataset's. `rate` is for each of its clients, None without a bound.
+    """
 
     party: str
     from_: datetime | None = None
+    until: datetime | None = None
+    purpose: str | None = None
+    rate: Rate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +154,9 @@ class Dataset:
     What the data-sharing rules ask of a catalogue entry (`format` to `retention`) comes from the plan's defaults where
     the dataset does not say. `conditions` is never None where sharing is conditional, nor `citation` (of the law) where
     nothing is shared. `retention` None means as long as the recipient's own rules ask.
+
+    `relay` are the recipients that may pass the feed on to the others. `despite_suspension`: it passes while a party is
+    suspended. `secondary`: another provider leads for the same items (政务数据共享条例 art. 19).
     """
 
     id: str
@@ -162,10 +181,25 @@ class Dataset:
     citation: str | None
     grade: Grade
     retention: Duration | None
+    relay: tuple[str, ...] = ()
+    despite_suspension: bool = False
+    secondary: bool = False
+
+    def recipient(self, party: str) -> Recipient | None:
+        """The party's terms where it is a recipient, its period over or not."""
+        for one in self.recipients:
+            if one.party == party:
+                return one
+        return None
 
     def received_by(self, party: str) -> bool:
         """Whether the party is among the recipients."""
-        return any(one.party == party for one in self.recipients)
+        return self.recipient(party) is not None
+
+    def purpose_of(self, party: str) -> str | None:
+        """What the party may use the records for: its own purpose, or the dataset's."""
+        found = self.recipient(party)
+        return found.purpose if found is not None and found.purpose is not None else self.purpose
 
     def readable_by(self, party: str) -> bool:
         """Whether the party may read this feed: a recipient, or the provider, who may always read its own back."""
@@ -187,7 +221,8 @@ class Plan:
     """One version of a shared-data plan.
 
     `canonical` is RFC 8785 of the document as given, with no default filled in: what the parties sign. `digest` is
-    its base64url SHA-256. `until` None means until another version or a withdrawal ends it.
+    its base64url SHA-256. `until` None means until another version or a withdrawal ends it. All signatures must be
+    published `lead` before `effective`.
     """
 
     id: str
@@ -200,6 +235,7 @@ class Plan:
     datasets: tuple[Dataset, ...]
     canonical: bytes
     digest: str
+    lead: timedelta = DEFAULT_LEAD
 
     @property
     def reference(self) -> str:

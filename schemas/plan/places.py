@@ -74,6 +74,13 @@ class Members:
         """The member, or `otherwise` where it is missing."""
         return read(self._at(name)) if name in self._values else otherwise
 
+    def marked(self, name: str) -> bool:
+        """Whether the member says true; false where it is missing."""
+        value = self._values.get(name, False)
+        if not isinstance(value, bool):
+            self._at(name).fault("must be true or false", None)
+        return value is True
+
     def fault(self, sentence: str) -> None:
         """A fault of the mapping as a whole."""
         self._place.fault(sentence, None)

@@ -17,6 +17,7 @@ from schemas.errors import PlanError
 from schemas.periods import PERIODS, Duration
 from schemas.plan.document import canonical, digest, read_document
 from schemas.plan.model import (
+    DEFAULT_LEAD,
     Cadence,
     Campaign,
     Dataset,
@@ -25,6 +26,7 @@ from schemas.plan.model import (
     Mode,
     OnRefusal,
     Plan,
+    Rate,
     Reach,
     Recipient,
     Season,
@@ -53,6 +55,7 @@ from schemas.records.observation import Origin, Stat
 
 FORMATS = ("taipu-batch/1",)
 DEFAULT_LINGER = timedelta(seconds=2)  # fuller batches, and nobody waits; urgent datasets say PT0S
+_SECOND = timedelta(seconds=1)
 MAX_FAULTS = 100  # told of one document
 
 # What can be selected of each kind. A selector that its kind does not have would narrow nothing, so it is refused.
@@ -66,12 +69,12 @@ SELECTORS: Mapping[str, tuple[str, ...]] = {
 }
 SHARING = ("unconditional", "conditional", "not-shared")
 GRADES = ("general", "important", "core")
-_SECRETS = ("state-secret", "work-secret")
-_PLAN_MEMBERS = ("plan", "version", "title", "parties", "effective", "until", "notice", "defaults", "datasets")
+_SECRETS = ("state-secret", "work-secret", "国家秘密", "工作秘密")
+_PLAN_MEMBERS = ("plan", "version", "title", "parties", "effective", "until", "notice", "lead", "defaults", "datasets")
 _DATASET_MEMBERS = (
     *("id", "title", "provider", "unit_in_charge", "recipients", "kind", "select", "hide", "linger", "cadence", "mode"),
     *("history", "on_refusal", "purpose", "basis", "warn", "format", "sharing", "conditions", "citation", "grade"),
-    "retention",
+    *("retention", "relay", "despite_suspension", "secondary"),
 )
 
 _identifier = matching(r"[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?", "an id of small letters, digits and hyphens, 64 at most")
@@ -107,7 +110,7 @@ def parse_plan(data: bytes) -> Plan:
 class _Terms(NamedTuple):
     """What the sharing rules ask of each dataset; None where neither it nor the defaults say."""
 
-    format: str
+    format: str | None = None
     sharing: str | None = None
     conditions: str | None = None
     citation: str | None = None
@@ -115,7 +118,7 @@ class _Terms(NamedTuple):
     retention: Duration | None = None
 
 
-_UNSAID = _Terms(FORMATS[0])
+_UNSAID = _Terms()
 
 
 def _plan(place: Place, signed: bytes) -> Plan:
@@ -132,6 +135,7 @@ def _plan(place: Place, signed: bytes) -> Plan:
         datasets=members.required("datasets", each(lambda one: _dataset(one, defaults), distinct=False), ()),
         canonical=signed,
         digest=digest(signed),
+        lead=members.optional("lead", fixed_duration, DEFAULT_LEAD),
     )
 
 
@@ -153,19 +157,28 @@ def _dataset(place: Place, defaults: _Terms) -> Dataset:
         hide=members.optional("hide", each(_member), ()),
         linger=members.optional("linger", fixed_duration, DEFAULT_LINGER),
         cadence=members.optional("cadence", _cadence, None),
-        mode=cast("Mode", members.optional("mode", one_of(("push", "pull", "drop")), "pull")),
+        mode=cast("Mode", _mode(members, terms)),
         history=members.optional("history", _history, "none"),
         on_refusal=cast("OnRefusal", members.optional("on_refusal", one_of(("continue", "stop")), "continue")),
         purpose=members.optional("purpose", text, None),
         basis=members.optional("basis", each(text), ()),
         warn=members.optional("warn", each(_threshold), ()),
-        format=terms.format,
+        format=terms.format or "",
         sharing=cast("Sharing", terms.sharing),
         conditions=terms.conditions,
         citation=terms.citation,
         grade=cast("Grade", terms.grade),
         retention=terms.retention,
+        relay=members.optional("relay", each(_party), ()),
+        despite_suspension=members.marked("despite_suspension"),
+        secondary=members.marked("secondary"),
     )
+
+
+def _mode(members: Members, terms: _Terms) -> str:
+    """How the records come; what is not shared comes in no way."""
+    read = members.optional if terms.sharing == "not-shared" else members.required
+    return read("mode", one_of(("push", "pull", "drop")), "pull")
 
 
 def _terms(members: Members, otherwise: _Terms) -> _Terms:
@@ -181,7 +194,7 @@ def _terms(members: Members, otherwise: _Terms) -> _Terms:
 
 def _check_sharing(members: Members, terms: _Terms) -> None:
     """The rules of the sharing attribute; an attribute that could not be read has been reported already."""
-    for name in ("sharing", "grade"):
+    for name in ("format", "sharing", "grade"):
         if getattr(terms, name) is None:
             members.fault(f"needs the member {name!r}, here or in the defaults")
     if terms.sharing == "not-shared":
@@ -237,8 +250,26 @@ def _title(place: Place) -> Title:
 def _recipient(place: Place) -> Recipient:
     if isinstance(place.value, str):
         return Recipient(_party(place))
-    members = Members(place, ("party", "from"))
-    return Recipient(members.required("party", _party, ""), members.optional("from", day_or_instant, None))
+    members = Members(place, ("party", "from", "until", "purpose", "rate"))
+    return Recipient(
+        party=members.required("party", _party, ""),
+        from_=members.optional("from", day_or_instant, None),
+        until=members.optional("until", day_or_instant, None),
+        purpose=members.optional("purpose", text, None),
+        rate=members.optional("rate", _rate, None),
+    )
+
+
+def _rate(place: Place) -> Rate:
+    members = Members(place, ("requests", "per"))
+    return Rate(members.required("requests", whole_number, 1), members.required("per", _window, _SECOND))
+
+
+def _window(place: Place) -> timedelta:
+    length = duration(place)
+    if length.months or length.seconds < 1:
+        return place.fault("must be a fixed length of time, of a second or longer", _SECOND)
+    return timedelta(seconds=length.seconds)
 
 
 def _history(place: Place) -> Reach:

@@ -320,7 +320,10 @@ def test_a_refusal_of_a_known_caller_is_in_the_log(world: World, method: str, pa
     assert code_of(reader.call(method, path), 403) == code
     (entry,) = entries(world.node, REFUSAL)[before:]
     assert (entry["actor"], entry["peer"]) == (reader.client_id, JIASHAN)
-    assert entry["detail"] == {"code": code, "method": method, "path": path}
+    said = {name: text for name, text in entry["detail"].items() if name != "rule"}
+    assert said == {"code": code, "method": method, "path": path}
+    # The rule that decided is told and logged; a scope is told in the challenge (RFC 6750).
+    assert ("rule" in entry["detail"]) is (code != "token.scope-insufficient")
 
 
 def test_a_refusal_of_somebody_unknown_writes_nothing(world: World) -> None:

@@ -184,8 +184,8 @@ def test_what_is_served_is_logged_with_its_numbers(world: World) -> None:
     world.jiashan.get(f"{FEED}/3")
     world.jiashan.get(FEED, params={"after": 3})  # nothing was shown
     page, single = entries(world.node, READ)[before:]
-    assert page["detail"] == {"path": FEED, "from": 2, "to": 3}
-    assert single["detail"] == {"path": f"{FEED}/3", "seq": 3}
+    assert page["detail"] == {"path": FEED, "from": 2, "to": 3, "purpose": "太浦河水源地预警"}
+    assert single["detail"] == {"path": f"{FEED}/3", "seq": 3, "purpose": "太浦河水源地预警"}
     assert page["actor"] == world.jiashan.client_id
 
 

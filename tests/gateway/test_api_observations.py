@@ -30,6 +30,7 @@ DATASETS = (
     },
     {"id": "wj-secret", "select": {"factors": [TURBIDITY]}, "recipients": [JIASHAN], "hide": ["instrument"]},
 )
+PURPOSE = "太浦河水源地预警"  # of both
 HOUR = 180  # minutes that are stored: three hours of antimony and as many of turbidity
 
 
@@ -225,13 +226,14 @@ def test_a_partner_sees_what_the_plan_selects_from_when_it_says_without_what_it_
 def test_whom_the_plan_gives_nothing_sees_nothing(world: World) -> None:
     assert read(world.stranger) == []
     assert read(world.stranger, party=WUJIANG, factor=ANTIMONY) == []
-    assert code_of(world.stranger.get(PATH, params={"dataset": "wj-antimony"}), 404) == "dataset.not-found"
+    assert code_of(world.stranger.get(PATH, params={"dataset": "wj-antimony"}), 403) == "access.not-granted"
 
 
 def test_no_filter_widens_what_a_partner_sees(world: World) -> None:
     assert read(world.qingpu, factor=TURBIDITY) == []
     assert read(world.qingpu, **{"from": "2026-11-20T10:00:00+08:00", "to": "2026-11-20T12:00:00+08:00"}) == []
-    assert code_of(world.qingpu.get(PATH, params={"dataset": "wj-secret"}), 404) == "dataset.not-found"
+    answers = [world.qingpu.get(PATH, params={"dataset": name}) for name in ("wj-secret", "nothing")]
+    assert [code_of(answer, 403) for answer in answers] == ["access.not-granted"] * 2  # whether it exists or not
     assert len(read(world.jiashan, dataset="wj-secret")) == HOUR
 
 
@@ -255,10 +257,10 @@ def test_who_joined_later_and_was_given_no_history_sees_what_came_since(
 
 def test_the_read_is_logged_with_purpose_filter_and_count_and_never_with_values(world: World) -> None:
     before = len(entries(world.node, READ))
-    read(world.jiashan, factor=ANTIMONY, limit=5, purpose="太浦河预警")
+    read(world.jiashan, factor=ANTIMONY, limit=5, purpose=PURPOSE)
     (entry,) = entries(world.node, READ)[before:]
     assert (entry["actor"], entry["peer"]) == (world.jiashan.client_id, JIASHAN)
-    assert entry["detail"] == {"path": PATH, "filter": {"factor": ANTIMONY}, "count": 5, "purpose": "太浦河预警"}
+    assert entry["detail"] == {"path": PATH, "filter": {"factor": ANTIMONY}, "count": 5, "purpose": PURPOSE}
 
 
 def test_nothing_is_shown_when_it_cannot_be_logged(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from schemas.publication import json_schema, kinds, table_schema
 from schemas.tables import shipped
 from schemas.times import now_millis
 from tests.gateway.callers import code_of, listening
+from tests.people import two_people
 from tests.world import WUJIANG, make_node
 
 TABLES = ("factors", "units", "flags")
@@ -78,10 +80,11 @@ def test_a_table_is_the_version_that_decides_at_this_gateway(tmp_path: Path) -> 
     node = make_node(tmp_path, WUJIANG)
     rows = (*shipped("units").rows, shipped("units").rows[0] | {"code": "pg/L", "factor": "0.000000001", "aliases": ""})
     now = now_millis() - NOTICE
-    version = node.gateway.governance.propose("units", rows, by="Li Hua", effective=now, now=now)
+    wei, li = (replace(one, confirmed=now) for one in two_people(node))
+    version = node.gateway.governance.propose("units", rows, by=wei, effective=now, now=now)
     with listening(node) as http:
         before = http.get("/v1/units")
-        node.gateway.governance.approve("units", version.version, by="王芳", digest=version.digest, now=now)
+        node.gateway.governance.approve("units", version.version, by=li, digest=version.digest, now=now)
         after = http.get("/v1/units", headers={"If-None-Match": before.headers["etag"]})
         assert before.json()["table"] == shipped("units").reference
         assert (after.status_code, after.json()["table"]) == (200, version.reference)

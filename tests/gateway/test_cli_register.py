@@ -245,7 +245,12 @@ def test_plan_check_says_who_gets_what_in_either_language(tmp_path):
     assert "wj-antimony: limited to the factors Antimony (w20004)." in english.stdout.splitlines()
     assert "wj-antimony" in chinese.stdout
     assert "锑" in chinese.stdout
-    assert "/datasets/1: advice: " in english.stderr, "what is missing is told where it is missing"
+    without_unit = json.loads(plan_document(SITES, ANTIMONY))
+    del without_unit["datasets"][1]["unit_in_charge"]
+    incomplete = taipu("plan", "check", "-", given=json.dumps(without_unit).encode())
+    assert incomplete.exit_code == ExitCode.FAILED
+    assert "/datasets/1: refusal: " in incomplete.stderr, "what is missing is told where it is missing"
+    assert "unit_in_charge" in incomplete.stderr
 
 
 def test_plan_check_points_to_every_reason_not_to_sign(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 import pytest
 import zstandard
@@ -13,12 +14,14 @@ from sqlalchemy.exc import DBAPIError
 
 from audit.form import RELEASE, SUBMISSION, TABLE_APPROVED, TABLE_PROPOSED, TABLE_REJECTED
 from gateway.db import Database
-from gateway.errors import GovernanceError
+from gateway.errors import AccessDeniedError, GovernanceError
 from gateway.governance import Governed, content
 from gateway.ingest.parcel import HJ212, unpack_lines
 from gateway.ingest.registration import bring_devices
 from gateway.ingest.release import held_counts, release_arrived
 from gateway.ingest.terms import Terms
+from gateway.people.person import Person
+from gateway.people.roles import MAY, ROLES, Role
 from gateway.store import tables
 from gateway.store.versions import FIRST_OWN, NOTICE, Version, find_version
 from schemas.hj212 import encode_packet, measurement
@@ -26,10 +29,16 @@ from schemas.mappings import Mappings
 from schemas.tables import TableError, Tables, shipped
 from schemas.times import BEIJING, now_millis
 from tests.gateway.hands import counts, entries, hand_in, report, rows_of, stored
+from tests.people import person
 from tests.world import WUJIANG, Node, reading_line
 
-LI, WANG = "Li Hua", "王芳"
+LI, WANG = "lihua", "wangfang"
 HOUR = 3_600_000  # ms
+
+
+def one(node: Node, name: str, *, at: int | None = None) -> Person:
+    """Somebody who may propose and approve, and showed the second factor at `at`."""
+    return replace(person(node, name, "analyst", "approver"), confirmed=now_millis() if at is None else at)
 
 
 def own_row(code: str, name: str, factor: str, unit: str = "", party: str = WUJIANG) -> dict[str, str]:
@@ -42,7 +51,12 @@ def propose(node: Node, *rows: dict[str, str], table: str = "mappings", at: int 
     now = now_millis()
     content = (*shipped(table).rows, *rows)
     return node.gateway.governance.propose(
-        table, content, by=options.pop("by", LI), effective=at or now, now=options.pop("now", now), **options
+        table,
+        content,
+        by=options.pop("by", None) or one(node, LI),
+        effective=at or now,
+        now=options.pop("now", now),
+        **options,
     )
 
 
@@ -50,12 +64,12 @@ def approve(node: Node, version: Version, by: str = WANG, *, digest: str = "", n
     """By default some seconds ago, so that it decides now."""
     at = now or now_millis() - NOTICE
     return node.gateway.governance.approve(
-        version.name, version.version, by=by, digest=digest or version.digest, now=at
+        version.name, version.version, by=one(node, by, at=at), digest=digest or version.digest, now=at
     )
 
 
 def code_of(act, *arguments, **options) -> str:
-    with pytest.raises((GovernanceError, TableError)) as caught:
+    with pytest.raises((GovernanceError, TableError, AccessDeniedError)) as caught:
         act(*arguments, **options)
     return caught.value.code
 
@@ -90,17 +104,56 @@ def test_a_version_decides_once_another_person_has_approved_it_and_not_before(wu
     assert f"mappings@{FIRST_OWN}" in wujiang.gateway.tables.references()
 
 
-@pytest.mark.parametrize("same", [LI, "li hua", " Li  Hua ", "Ｌｉ Ｈｕａ"])
+@pytest.mark.parametrize("same", [LI, LI.upper()])
 def test_nobody_approves_what_he_proposed_himself(wujiang: Node, same: str) -> None:
     version = propose(wujiang)
-    assert code_of(approve, wujiang, version, same) == "table.own-proposal"
+    by = replace(one(wujiang, LI), account=same)
+    approve_as = wujiang.gateway.governance.approve
+    act = partial(approve_as, "mappings", version.version, by=by, digest=version.digest, now=by.confirmed)
+    assert code_of(act) == "table.own-proposal"
     with wujiang.gateway.database.read() as session:
         assert find_version(session, "mappings", version.version).state == "proposed"
 
 
+@pytest.mark.parametrize("role", ROLES)
+def test_each_part_takes_its_permission(wujiang: Node, role: Role) -> None:
+    """A visitor's is told by what the role may do: an account of one would need an end."""
+    by = Person("qian", "Qian", frozenset({role}), now_millis())
+    version, governance, now = propose(wujiang), wujiang.gateway.governance, by.confirmed
+    rows = shipped("mappings").rows
+    acts = {
+        "table.propose": partial(governance.propose, "mappings", rows, by=by, effective=now, now=now),
+        "table.approve": partial(
+            governance.approve, "mappings", version.version, by=by, digest=version.digest, now=now
+        ),
+    }  # fmt: skip
+    for permission, act in acts.items():
+        if permission in MAY[role]:
+            assert act().name == "mappings"
+        else:
+            assert code_of(act) == "person.not-permitted"
+
+
+def test_an_approval_takes_a_second_factor_of_the_last_minutes(wujiang: Node) -> None:
+    version, now = propose(wujiang), now_millis()
+    by = one(wujiang, WANG, at=now - 5 * 60_000)
+    act = partial(wujiang.gateway.governance.approve, "mappings", version.version, by=by, digest=version.digest)
+    assert code_of(act, now=now) == "person.confirm-again"
+
+
+def test_a_proposal_is_rejected_by_an_approver_or_taken_back_by_its_proposer(wujiang: Node) -> None:
+    governance, now = wujiang.gateway.governance, now_millis()
+    versions = [propose(wujiang).version for _ in range(3)]
+    stranger = Person("qian", "Qian", frozenset({"analyst"}), now)
+    assert code_of(governance.reject, "mappings", versions[0], by=stranger, now=now) == "person.not-permitted"
+    taken_back = governance.reject("mappings", versions[1], by=one(wujiang, LI), now=now)
+    rejected = governance.reject("mappings", versions[2], by=one(wujiang, WANG), now=now)
+    assert [version.state for version in (taken_back, rejected)] == ["rejected", "rejected"]
+
+
 def test_the_database_itself_refuses_a_self_approval(wujiang: Node, gateway_database: Database) -> None:
     propose(wujiang)
-    change = update(tables.table_version).values(state="approved", decider="LI HUA", decided_at=1)
+    change = update(tables.table_version).values(state="approved", decider="LIHUA", decided_at=1)
     with pytest.raises(DBAPIError, match="two_persons"), gateway_database.write() as session:
         session.execute(change)
     with gateway_database.write() as session:  # and it is that alone which it refuses
@@ -168,7 +221,7 @@ def test_going_back_restores_the_decisions_and_both_versions_remain(wujiang: Nod
     second = approve(wujiang, propose(wujiang, own_row("XS-07", "总铜", "w20122")))
     assert meaning(wujiang.gateway.tables, "XS-07") == "w20122"
     now = now_millis()
-    back = wujiang.gateway.governance.go_back("mappings", first.version, by=WANG, effective=now, now=now)
+    back = wujiang.gateway.governance.go_back("mappings", first.version, by=one(wujiang, WANG), effective=now, now=now)
     assert meaning(wujiang.gateway.tables, "XS-07") == "w20122", "going back needs a second person, too"
     assert code_of(approve, wujiang, back, WANG) == "table.own-proposal"
     approve(wujiang, back, LI)
@@ -182,14 +235,14 @@ def test_going_back_restores_the_decisions_and_both_versions_remain(wujiang: Nod
 def test_one_may_go_back_to_what_ships(wujiang: Node) -> None:
     approve(wujiang, propose(wujiang, own_row("XS-07", "总锑", "w20004")))
     now = now_millis()
-    approve(wujiang, wujiang.gateway.governance.go_back("mappings", 1, by=LI, effective=now, now=now))
+    approve(wujiang, wujiang.gateway.governance.go_back("mappings", 1, by=one(wujiang, LI), effective=now, now=now))
     assert meaning(wujiang.gateway.tables, "XS-07") is None
     assert f"mappings@{FIRST_OWN + 1}" in wujiang.gateway.tables.references()
 
 
 def test_a_rejected_proposal_never_decides_and_cannot_be_approved_later(wujiang: Node) -> None:
     version = propose(wujiang, own_row("XS-07", "总锑", "w20004"))
-    wujiang.gateway.governance.reject("mappings", version.version, by=LI, now=now_millis())
+    wujiang.gateway.governance.reject("mappings", version.version, by=one(wujiang, LI), now=now_millis())
     assert code_of(approve, wujiang, version) == "table.decided"
     assert meaning(wujiang.gateway.tables, "XS-07") is None
 
@@ -211,7 +264,7 @@ def test_a_version_that_cannot_decide_is_refused_at_proposal_with_its_rows(
     rows = (*shipped("mappings").rows, {**own_row("XS-07", "化学需氧量", "w01018"), **change})
     now = now_millis()
     with pytest.raises(TableError) as caught:
-        wujiang.gateway.governance.propose(table, rows, by=LI, effective=now, now=now)
+        wujiang.gateway.governance.propose(table, rows, by=one(wujiang, LI), effective=now, now=now)
     assert caught.value.code == code
     assert list(caught.value.pointers) == ([pointer] if pointer else [])
     assert not entries(wujiang, TABLE_PROPOSED)
@@ -222,7 +275,7 @@ def test_a_version_that_would_break_another_table_is_refused(wujiang: Node) -> N
     without = tuple(row for row in shipped("factors").rows if row["code"] != "w20004")
     now = now_millis()
     with pytest.raises(TableError, match="w20004 is not a factor"):
-        wujiang.gateway.governance.propose("factors", without, by=LI, effective=now, now=now)
+        wujiang.gateway.governance.propose("factors", without, by=one(wujiang, LI), effective=now, now=now)
 
 
 def test_a_proposal_that_has_come_to_contradict_what_is_in_force_is_not_approved(wujiang: Node) -> None:
@@ -230,7 +283,7 @@ def test_a_proposal_that_has_come_to_contradict_what_is_in_force_is_not_approved
     wider = approve(wujiang, propose(wujiang, extra, table="factors"))
     using = propose(wujiang, own_row("XS-08", "示例", "w99777"))
     now = now_millis()
-    approve(wujiang, wujiang.gateway.governance.go_back("factors", 1, by=LI, effective=now, now=now))
+    approve(wujiang, wujiang.gateway.governance.go_back("factors", 1, by=one(wujiang, LI), effective=now, now=now))
     assert wider.version == FIRST_OWN
     assert code_of(approve, wujiang, using) == "table.malformed"
 
@@ -238,7 +291,7 @@ def test_a_proposal_that_has_come_to_contradict_what_is_in_force_is_not_approved
 def test_every_act_is_in_the_log_with_the_digest_and_without_anybodys_name(wujiang: Node) -> None:
     version = propose(wujiang, own_row("XS-07", "总锑", "w20004"))
     approve(wujiang, version)
-    wujiang.gateway.governance.reject("mappings", propose(wujiang).version, by=WANG, now=now_millis())
+    wujiang.gateway.governance.reject("mappings", propose(wujiang).version, by=one(wujiang, WANG), now=now_millis())
     proposed, approved = entries(wujiang, TABLE_PROPOSED)[0], entries(wujiang, TABLE_APPROVED)[0]
     for entry in (proposed, approved):
         assert entry["detail"]["table"] == f"mappings@{FIRST_OWN}"
@@ -248,6 +301,7 @@ def test_every_act_is_in_the_log_with_the_digest_and_without_anybodys_name(wujia
     written = json.dumps(entries(wujiang), ensure_ascii=False)
     assert LI not in written
     assert WANG not in written
+    assert one(wujiang, LI).name not in written
 
 
 def test_another_process_knows_of_an_approval_before_it_takes_effect(

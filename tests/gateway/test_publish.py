@@ -259,7 +259,7 @@ def test_a_database_with_another_batch_under_a_pinned_number_publishes_nothing(w
 def test_a_plan_that_switches_while_records_wait_decides_what_leaves(wujiang: Node) -> None:
     publish(wujiang)
     hand_in(wujiang, reading_line(0), reading_line(1, period="PT1H"))
-    bring(wujiang, SITES, ANTIMONY | {"select": {"periods": ["PT1H"]}})
+    bring(wujiang, SITES, ANTIMONY | {"select": {"factors": ["w20004"], "periods": ["PT1H"]}})
     (batch,) = publish(wujiang)
     assert batch.manifest.plan.endswith("@2")
     assert [record["period"] for record in records_in([batch])] == ["PT1H"]

@@ -23,6 +23,7 @@ from schemas.times import DAY, now_millis, to_millis
 from tests.gateway.callers import caller, code_of, listening
 from tests.gateway.commands import taipu, taipu_json
 from tests.gateway.hands import carry, counts, hand_in, publish, records_in, report, stored, submitted
+from tests.people import two_people
 from tests.world import (
     ANTIMONY,
     JIASHAN,
@@ -293,8 +294,9 @@ def test_a_version_that_two_persons_approved_decides_and_is_published(wujiang: N
     first = shipped(QualityRules.table)
     row = {"rule": "range", "subject": "w20004", "period": "*", "unit": "ug/L", "parameters": "high=3", "basis": "test"}
     governance, now = wujiang.gateway.governance, now_millis() - NOTICE
-    proposed = governance.propose(first.name, (*first.rows, row), by="Li Hua", effective=now, now=now)
-    governance.approve(first.name, proposed.version, by="王芳", digest=proposed.digest, now=now)
+    wei, li = (replace(one, confirmed=now) for one in two_people(wujiang))
+    proposed = governance.propose(first.name, (*first.rows, row), by=wei, effective=now, now=now)
+    governance.approve(first.name, proposed.version, by=li, digest=proposed.digest, now=now)
     give(wujiang, hour(0, "3.1"))
     with wujiang.gateway.database.read() as session:
         [listed] = findings.read_page(session, Wanted(), after=None, limit=2)

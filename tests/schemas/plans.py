@@ -1,4 +1,4 @@
-"""A plan document for tests: the tri-district example of the design, as YAML text and as a value."""
+"""A plan document for tests: the design's tri-district example, its entries complete, as YAML text and as a value."""
 
 from __future__ import annotations
 
@@ -42,11 +42,15 @@ datasets:
       - {factor: w20004, at_or_above: {value: "0.005", unit: mg/L}, compare: full, consecutive: 2,
          also_to: [waterworks], limit: 参考限值}
   - id: wj-sources-restricted
+    title: {zh: 吴江印染企业, en: Wujiang dyeing plants}
     provider: "320509"
+    unit_in_charge: 苏州市吴江区环境监测站
     recipients: ["310118"]
     kind: source
     select: {categories: [dyeing]}
     hide: [contacts]
+    mode: pull
+    purpose: 跨界水体联防联控
 """
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from schemas.errors import PlanError
 from schemas.periods import Duration
-from schemas.plan import Campaign, Recipient, Season, Selection, parse_plan
+from schemas.plan import Campaign, Rate, Recipient, Season, Selection, parse_plan
 from schemas.plan.reading import DEFAULT_LINGER
 from schemas.times import BEIJING
 from tests.schemas.plans import EXAMPLE, example, plan_of
@@ -69,6 +69,25 @@ def test_a_plan_is_in_force_from_its_effective_instant_until_before_its_end() ->
     without_end = example()
     del without_end["until"]
     assert plan_of(without_end).in_force(datetime(2999, 1, 1, tzinfo=UTC))
+
+
+def test_signatures_have_a_day_unless_the_plan_says_otherwise() -> None:
+    document = example()
+    assert plan_of(document).lead == timedelta(hours=24)
+    document["lead"] = "PT30S"
+    assert plan_of(document).lead == timedelta(seconds=30)
+
+
+def test_each_recipient_has_a_period_a_purpose_and_a_rate_of_its_own() -> None:
+    document = example()
+    terms = {"until": "2028-01-01", "purpose": "校核", "rate": {"requests": 60, "per": "PT1M"}}
+    document["datasets"][0]["recipients"][0] |= terms
+    dataset = plan_of(document).datasets[0]
+    until = datetime(2028, 1, 1, tzinfo=BEIJING)
+    assert dataset.recipient("330421") == Recipient("330421", None, until, "校核", Rate(60, timedelta(minutes=1)))
+    purposes = [dataset.purpose_of(party) for party in ("330421", "310118", "320509")]
+    assert purposes == ["校核", "太浦河水源地预警", "太浦河水源地预警"]
+    assert dataset.recipient("320509") is None
 
 
 def test_who_provides_who_receives_and_who_may_read() -> None:
@@ -152,6 +171,7 @@ Change = Callable[[dict[str, Any]], object]
 FAULTS: dict[str, tuple[Change, str]] = {
     "no id": (lambda plan: plan.pop("plan"), ""),
     "an id that is no path segment": (lambda plan: plan.update(plan="../x"), "/plan"),
+    "a lead in months": (lambda plan: plan.update(lead="P1M"), "/lead"),
     "version zero": (lambda plan: plan.update(version=0), "/version"),
     "version true": (lambda plan: plan.update(version=True), "/version"),
     "no notice": (lambda plan: plan.pop("notice"), ""),
@@ -188,6 +208,24 @@ DATASET_FAULTS: dict[str, tuple[Change, str]] = {
     "a recipient's date": (lambda one: one["recipients"][0].update({"from": "soon"}), "/recipients/0/from"),
     "not shared, without its law": (lambda one: (one.update(sharing="not-shared"), one.pop("recipients")), ""),
     "not shared, but received": (lambda one: one.update(sharing="not-shared", citation="保守国家秘密法"), ""),
+    "no mode": (lambda one: one.pop("mode"), ""),
+    "a recipient's end": (lambda one: one["recipients"][0].update(until="2027-02-30"), "/recipients/0/until"),
+    "a recipient's purpose": (lambda one: one["recipients"][0].update(purpose=""), "/recipients/0/purpose"),
+    "a rate in words": (lambda one: one["recipients"][0].update(rate="60/h"), "/recipients/0/rate"),
+    "a rate of nothing": (
+        lambda one: one["recipients"][0].update(rate={"requests": 0, "per": "PT1H"}),
+        "/recipients/0/rate/requests",
+    ),
+    "a rate in no time": (
+        lambda one: one["recipients"][0].update(rate={"requests": 1, "per": "PT0S"}),
+        "/recipients/0/rate/per",
+    ),
+    "a rate by the month": (
+        lambda one: one["recipients"][0].update(rate={"requests": 1, "per": "P1M"}),
+        "/recipients/0/rate/per",
+    ),
+    "a relay twice": (lambda one: one.update(relay=["330421", "330421"]), "/relay"),
+    "half a mark": (lambda one: one.update(despite_suspension="yes"), "/despite_suspension"),
     "an unknown grade": (lambda one: one.update(grade="top"), "/grade"),
     "a threshold on both sides": (
         lambda one: one["warn"][0].update(at_or_below={"value": "1", "unit": "mg/L"}),
@@ -228,7 +266,7 @@ def test_a_fault_of_a_dataset_is_refused_at_its_place(name: str) -> None:
     assert caught.value.pointers == (f"/datasets/0{pointer}",)
 
 
-@pytest.mark.parametrize("grade", ["state-secret", "work-secret"])
+@pytest.mark.parametrize("grade", ["state-secret", "work-secret", "国家秘密", "工作秘密"])
 def test_a_secret_is_told_that_it_does_not_belong_in_a_plan(grade: str) -> None:
     document = example()
     document["defaults"]["grade"] = grade
@@ -254,9 +292,9 @@ def test_the_terms_of_sharing_may_stand_in_the_dataset_when_there_are_no_default
     del document["defaults"]
     with pytest.raises(PlanError) as caught:
         plan_of(document)
-    assert caught.value.pointers == ("/datasets/0",) * 2 + ("/datasets/1",) * 2  # sharing and grade, for each
+    assert caught.value.pointers == ("/datasets/0",) * 3 + ("/datasets/1",) * 3  # format, sharing and grade, for each
     for dataset in document["datasets"]:
-        dataset |= {"sharing": "unconditional", "grade": "general"}
+        dataset |= {"format": "taipu-batch/1", "sharing": "unconditional", "grade": "general"}
     assert [one.conditions for one in plan_of(document).datasets] == [None, None]
     document["datasets"][0]["sharing"] = "conditional"
     with pytest.raises(PlanError) as caught:
@@ -346,7 +384,7 @@ def test_the_digest_is_of_the_document_as_given_with_no_default_filled_in() -> N
     document["datasets"][0]["on_refusal"] = "continue"
     assert plan_of(document).datasets == plan.datasets
     assert plan_of(document).digest != plan.digest
-    assert plan.digest == "MtZvKHSWtIpIkefKicWbxCuCzf40UHu0ctGlI119mso"
+    assert plan.digest == "bLQYjZkrXurZ85IlLh6rXnNTQ2zNPs2cDcONrXQmplY"
 
 
 @given(st.binary(max_size=300))

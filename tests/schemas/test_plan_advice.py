@@ -8,7 +8,8 @@ import pytest
 
 from schemas.periods import parse_duration
 from schemas.plan import check_plan, explain, parse_plan
-from schemas.plan.wording import SENTENCES, length_words
+from schemas.plan.sentences import CHECKED, SENTENCES
+from schemas.plan.wording import length_words
 from tests.schemas.plans import EXAMPLE, example, plan_of
 
 Change = Callable[[dict[str, Any]], object]
@@ -31,6 +32,9 @@ def test_a_plan_is_explained_in_sentences_that_say_who_gets_what() -> None:
         "wj-antimony-hourly: one for every period of 1 hour, delivered within 1 hour of its end.",
         "wj-antimony-hourly: Antimony (w20004) at or above 0.005 mg/L, 2 in a row, opens a warning.",
         "wj-sources-restricted: the members contacts never leave.",
+        "wj-sources-restricted: each record as it comes about, without a rhythm.",
+        "wj-antimony-hourly: Qingpu District (310118) may use it for 太浦河水源地预警.",
+        "All signatures must be published 1 day before it takes effect, or this version lapses.",
         "Wujiang District (320509) receives nothing under this plan.",
     ):
         assert expected in sentences
@@ -130,22 +134,18 @@ def test_a_threshold_may_be_in_another_unit_of_the_same_dimension() -> None:
     assert refusals(document) == []
 
 
-def test_what_a_catalogue_entry_lacks_and_warnings_nobody_sees_are_advice_and_no_refusal() -> None:
+def test_warnings_nobody_sees_are_advice_and_no_refusal() -> None:
     document = example()
     document["datasets"][0]["select"]["factors"] = ["w21003"]
     advice = [note for note in check_plan(plan_of(document)) if note.level == "advice"]
-    assert [(note.code, note.pointer) for note in advice] == [
-        ("warns-unselected", "/datasets/0/warn/0"),
-        ("incomplete", "/datasets/1"),
-        ("incomplete", "/datasets/1"),
-    ]
+    assert [(note.code, note.pointer) for note in advice] == [("warns-unselected", "/datasets/0/warn/0")]
 
 
 def everything() -> dict[str, Any]:
     """A plan of which every kind of note can be made."""
     document = example()
     document["until"] = "2026-01-01T00:00:00Z"
-    document["parties"] = ["330503"]
+    document["parties"] = ["110000"]
     antimony, sources = document["datasets"]
     antimony |= {"history": "all", "hide": ["q"]}
     antimony["select"] = {"factors": ["w99999"]}
@@ -157,12 +157,19 @@ def everything() -> dict[str, Any]:
     kept = sources | {"id": "kept", "sharing": "not-shared", "citation": "数据安全法第21条"}
     del kept["recipients"]
     document["datasets"].append(kept)
+    marks = {"despite_suspension": True, "secondary": True, "relay": ["330421"]}
+    terms = {"party": "330503", "until": "2026-12-31", "rate": {"requests": 60, "per": "PT1H"}}
+    lake = {"kind": "site", "select": {"sites": ["L1"]}, "hide": ["owner"]}
+    document["datasets"].append(sources | lake | marks | {"id": "lake", "recipients": [terms]})
+    document["datasets"].append(sources | lake | {"id": "lake-js", "provider": "330421", "recipients": ["310118"]})
+    document["datasets"].append(sources | lake | {"id": "lake-qp", "provider": "310118", "recipients": ["330421"]})
+    del document["datasets"][-1]["title"]
     return document
 
 
 def test_every_note_that_can_be_made_reads_as_a_sentence_in_both_languages() -> None:
     notes = check_plan(plan_of(everything()))
-    assert {note.code for note in notes} == SENTENCES.keys()
+    assert {note.code for note in notes} == CHECKED.keys()
     assert [note.level for note in notes] == sorted(
         (note.level for note in notes), key=["fact", "advice", "refusal"].index
     )

@@ -23,7 +23,7 @@ from partners.client import PartnerClient
 from partners.document import open_document
 from schemas.batch import Batch, open_batch
 from tests.walk.processes import running
-from tests.walk.real_data import Cell, Key, Source, read_cnemc, read_water, read_zjemc
+from tests.walk.real_data import AIR, WATER, Cell, Key, Source, read_cnemc, read_water, read_zjemc
 from tests.world import (
     JIASHAN,
     PARTIES,
@@ -45,8 +45,11 @@ PATIENCE = 120  # seconds until everything must have arrived; it takes some five
 
 CHOSEN: dict[str, dict[str, Any]] = {
     "sites": {"kind": "site"},
-    "air-hourly": {"select": {"programmes": ["air-auto"], "periods": ["PT1H"]}},
-    "water-4h": {"select": {"programmes": ["water-4h"]}},
+    "air-hourly": {"select": {"programmes": ["air-auto"], "factors": [*AIR.values()], "periods": ["PT1H"]}},
+    "water-4h": {
+        "select": {"programmes": ["water-4h"], "factors": [*WATER.values()]},
+        "cadence": {"every": "PT4H", "due": "PT4H"},
+    },
 }
 DATASETS = [
     {"id": f"{prefix}-{name}", "provider": party, "recipients": sorted({*PARTIES} - {party}), **chosen}
