@@ -79,10 +79,12 @@ class _Endpoint(AuthlibIntrospection):  # type: ignore[misc]
 
     CLIENT_AUTH_METHODS = (CLIENT_AUTH_METHOD,)
     server: _Introspection
+    scopes: frozenset[str] = frozenset()  # what the client that asks may have at this moment
 
     def authenticate_endpoint_client(self, request: OAuth2Request) -> Client:
         client = cast("Client", super().authenticate_endpoint_client(request))
         self.server.spend_assertion()
+        self.scopes = client.scopes
         return client
 
     def check_params(self, request: OAuth2Request, client: Client) -> None:  # noqa: ARG002
@@ -104,7 +106,7 @@ class _Endpoint(AuthlibIntrospection):  # type: ignore[misc]
         issuer = self.server.issuer.issuer
         return {
             "active": True,
-            "scope": " ".join(sorted(token.scopes)),
+            "scope": " ".join(sorted(token.scopes & self.scopes)),  # as a protected resource would have it
             "client_id": token.client_id,
             "token_type": token.binding.scheme,
             "exp": token.expires // 1000,

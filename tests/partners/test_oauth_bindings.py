@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -90,8 +91,6 @@ def test_a_client_with_the_binding_dpop_is_not_helped_by_a_certificate(world: Wo
 
 def test_the_certificate_of_the_standard_has_the_thumbprint_of_the_standard() -> None:
     """RFC 8705, appendix A."""
-    import base64
-
     der = base64.b64decode(
         "MIIBBjCBrAIBAjAKBggqhkjOPQQDAjAPMQ0wCwYDVQQDDARtdGxzMB4XDTE4MTAxODEyMzcwOVoXDTIyMDUwMjEyMzcwOVowDzENMAsGA1UEAwwE"
         "bXRsczBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABNcnyxwqV6hY8QnhxxzFQ03C7HKW9OylMbnQZjjJ/Au08/coZwxS7LfA4vOLS9WuneIXhbGG"

@@ -14,6 +14,7 @@ from sqlalchemy import create_engine, func, select
 from partners import tables
 from partners.errors import AuthenticationError
 from partners.oauth.client_auth import Answer
+from partners.oauth.dpop import token_hash
 from partners.oauth.introspection import SIGNED_MEDIA_TYPE, SIGNED_TYPE
 from partners.oauth.keys import load_public_key
 from partners.oauth.replay import forget_expired
@@ -91,6 +92,12 @@ def test_a_client_is_told_of_its_own_token_what_it_is_good_for(world: World) -> 
         "jti": peek(token)[1]["jti"],
         "cnf": {"jkt": world.proof_key.thumbprint()},
     }
+
+
+def test_a_scope_taken_from_the_client_is_gone_from_the_answer(world: World) -> None:
+    token = world.token("feeds:read receipts:write")
+    world.change("wujiang", scope="feeds:read records:read")
+    assert told(ask(world, "introspect", token))["scope"] == "feeds:read"
 
 
 def others(world: World) -> dict[str, str]:
@@ -224,13 +231,7 @@ def test_all_tokens_of_a_client_can_be_ended_at_once_and_the_next_ones_are_good(
     answer = world.ask(world.assertion(iat=seconds, exp=seconds + 60), proof=world.proof(iat=seconds), now=later)
     text = json.loads(answer.body)["access_token"]
     assert told(ask(world, "introspect", text, now=later))["active"] is True
-    assert world.call(text, proof=world.proof("GET", RESOURCE, ath=ath(text), iat=seconds), now=later)
-
-
-def ath(token: str) -> str:
-    from partners.oauth.dpop import token_hash
-
-    return token_hash(token)
+    assert world.call(text, proof=world.proof("GET", RESOURCE, ath=token_hash(text), iat=seconds), now=later)
 
 
 def test_a_revocation_is_forgotten_when_its_token_would_have_ended(world: World) -> None:
@@ -245,5 +246,5 @@ def test_a_revocation_is_forgotten_when_its_token_would_have_ended(world: World)
         assert connection.scalar(rows) == 1
         forget_expired(connection, ends + 1)
         assert connection.scalar(rows) == 0
-    proof = world.proof("GET", RESOURCE, ath=ath(token), iat=ends // 1000)
+    proof = world.proof("GET", RESOURCE, ath=token_hash(token), iat=ends // 1000)
     assert code_of(world, token, proof=proof, now=ends) == "token.expired"
