@@ -16,6 +16,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from audit.keys import LogKey, LogKeys
 from audit.merkle import HASH_SIZE, empty_root
 from audit.note import NoteSigner, NoteVerifier, decode_base64, open_note, sign_note
 from schemas.errors import SignatureError
@@ -37,21 +38,31 @@ class Checkpoint:
     text: str
 
 
-def sign_checkpoint(signer: NoteSigner, size: int, root: bytes) -> bytes:
-    """The signed note for the head of the log whose origin is the signer's name."""
+def sign_checkpoint(signer: NoteSigner, size: int, root: bytes, *, also: Iterable[NoteSigner] = ()) -> bytes:
+    """The signed note for the head of the log whose origin is the signer's name.
+
+    `also` are further keys of the log: while its key changes, the old one and the new one both sign.
+    """
     encoded = base64.b64encode(root).decode("ascii")
-    return sign_note(f"{signer.name}\n{size}\n{encoded}\n", [signer])
+    return sign_note(f"{signer.name}\n{size}\n{encoded}\n", [signer, *also])
 
 
-def open_checkpoint(note: bytes, verifiers: Iterable[NoteVerifier]) -> Checkpoint:
-    """The head in `note`, signed by at least one of `verifiers`.
+def open_checkpoint(note: bytes, keys: LogKeys | Iterable[NoteVerifier]) -> Checkpoint:
+    """The head in `note`, signed by at least one of `keys`, for a size that key may sign.
 
     The caller still has to compare `origin` with the log it asked for: a key may sign for a log of another name.
 
     Raises:
-        SignatureError: as `audit.note.open_note`; `checkpoint.malformed` when what was signed is no checkpoint.
+        SignatureError: as `audit.note.open_note`; `checkpoint.malformed` when what was signed is no checkpoint;
+            `checkpoint.key-ended` when only keys signed it that vouch for other sizes.
     """
-    return parse_checkpoint(open_note(note, verifiers).text)
+    known = keys if isinstance(keys, LogKeys) else LogKeys(tuple(map(LogKey, keys)))
+    opened = open_note(note, [key.verifier for key in known.keys])
+    head = parse_checkpoint(opened.text)
+    if not known.allow(opened.signed_by, head.size):
+        detail = f"no key that vouches for a size of {head.size} has signed this head of {head.origin}"
+        raise SignatureError(detail, code="checkpoint.key-ended")
+    return head
 
 
 def parse_checkpoint(text: str) -> Checkpoint:

@@ -6,6 +6,7 @@
     ├── EntryError          bytes are not a log entry in its one form
     ├── ReceiptError        a receipt is signed, but does not say what a receipt must say
     ├── EvidenceError       a directory cannot be read as evidence at all
+    ├── ShardError          the log is frozen, or is not, and cannot be taken on like this
     ├── HeadConflictError   somebody wants a pinned head moved back or sideways
     └── LogError            the log is not what it was: sign nothing more, page someone
         ├── LogBehindError      the database or the head store was set back
@@ -48,6 +49,15 @@ class EvidenceError(SharingError):
     """A directory cannot be read as evidence; nothing is said about the log."""
 
     code = "evidence.malformed"
+
+
+class ShardError(SharingError):
+    """The log's shard cannot be frozen or continued like this; nothing has changed.
+
+    `log.frozen` already, `log.not-frozen`, `log.head-unfit`, `log.reason-invalid`.
+    """
+
+    code = "log.frozen"
 
 
 class HeadConflictError(SharingError):

@@ -6,7 +6,7 @@ Pure but for reading the evidence. Each function returns findings; no finding me
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -109,11 +109,14 @@ def read_receipts(evidence: Evidence) -> tuple[list[Receipt], list[Finding]]:
     return receipts, findings
 
 
-def check_promises(promised: Iterable[Receipt], origin: str, log: Replay) -> Iterator[Finding]:
-    """Check 10. `promised` are the receipts that the party gave whose log was proved."""
+def check_promises(promised: Iterable[Receipt], origins: Collection[str], log: Replay) -> Iterator[Finding]:
+    """Check 10. `promised` are the receipts that the party gave whose log was proved, `origins` those of its shards.
+
+    A promise is kept wherever in the log the entry is: one that was given in a shard's last moments, in its successor.
+    """
     for receipt in promised:
         name = f"the entry promised to {receipt.to_party} at {receipt.at}"
-        if receipt.log != origin:
+        if receipt.log not in origins:
             yield Finding(Outcome.UNPROVED, f"{name} belongs to the log {receipt.log}, which is not here")
         elif jws.b64decode(receipt.entry) in log.present:
             continue

@@ -2,6 +2,8 @@
 
 One small SQLite file of its own. It pins the newest head of each log and the newest number of each feed *before* a
 signature or a batch is given out, so that a database set back in time is noticed before it can sign a second history.
+A frozen shard's last head is pinned for good: whoever asks to sign another one of that shard is refused.
+
 It holds no secrets. It must never be part of a backup, nor be restored: if it is lost, that is an incident, not a
 nuisance.
 
@@ -28,12 +30,16 @@ _SCHEMA = """\
 CREATE TABLE IF NOT EXISTS log_pin (
     origin TEXT PRIMARY KEY, size INTEGER NOT NULL, root BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS log_end (
+    origin TEXT PRIMARY KEY, size INTEGER NOT NULL, root BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS feed_pin (
     provider TEXT NOT NULL, dataset TEXT NOT NULL, seq INTEGER NOT NULL, manifest TEXT NOT NULL,
     PRIMARY KEY (provider, dataset)
 ) STRICT, WITHOUT ROWID;
 """
 _LOG = "SELECT size, root FROM log_pin WHERE origin = ?"
+_END = "SELECT size, root FROM log_end WHERE origin = ?"
 _FEEDS = "SELECT dataset, seq, manifest FROM feed_pin WHERE provider = ?"
 _FEED = "SELECT seq, manifest FROM feed_pin WHERE provider = ? AND dataset = ?"
 
@@ -61,6 +67,11 @@ class HeadStore:
         pinned: tuple[int, bytes] | None = self._read(_LOG, (origin,))
         return pinned
 
+    def log_end(self, origin: str) -> tuple[int, bytes] | None:
+        """The (size, root) at which the shard `origin` is frozen for good; None while it may go on."""
+        end: tuple[int, bytes] | None = self._read(_END, (origin,))
+        return end
+
     def feed_head(self, provider: str, dataset: str) -> tuple[int, str] | None:
         """The pinned (number, manifest hash) of a feed; None when nothing was ever pinned."""
         pinned: tuple[int, str] | None = self._read(_FEED, (provider, dataset))
@@ -83,23 +94,28 @@ class HeadStore:
         That the larger tree begins with the smaller is for the caller to have checked.
 
         Raises:
-            HeadConflictError: `head.conflict`: smaller, or another root for the pinned size. Nothing changed.
+            HeadConflictError: `head.conflict`: smaller, another root for the pinned size, or the shard is frozen at
+                another head. Nothing changed.
         """
-        if size < 0 or len(root) != HASH_SIZE:
-            raise RuntimeError("a head is a size and a root of 32 bytes")
         with self._transaction() as connection:
+            _require_open(connection, origin, size, root)
+            _pin(connection, origin, size, root)
+
+    def end_log(self, origin: str, size: int, root: bytes) -> None:
+        """Pin a shard's last head for good, before it is signed. The same end again is fine.
+
+        It may be smaller than the pinned head: heads that a thief of the key could have signed are then signed no
+        more. That the pinned tree begins with it is for the caller to have checked.
+
+        Raises:
+            HeadConflictError: `head.conflict`: another end, or another root for the pinned size. Nothing changed.
+        """
+        with self._transaction() as connection:
+            _require_open(connection, origin, size, root)
             pinned = connection.execute(_LOG, (origin,)).fetchone()
-            if pinned == (size, root):
-                return
-            if pinned is not None and size <= pinned[0]:
-                raise HeadConflictError(
-                    f"log {origin} is pinned at size {pinned[0]} and cannot be set to size {size} with this root",
-                    extra={
-                        "pinned": {"size": pinned[0], "root": b64encode(pinned[1])},
-                        "offered": {"size": size, "root": b64encode(root)},
-                    },
-                )
-            connection.execute("INSERT OR REPLACE INTO log_pin VALUES (?, ?, ?)", (origin, size, root))
+            if pinned is None or size >= pinned[0]:
+                _pin(connection, origin, size, root)
+            connection.execute("INSERT OR IGNORE INTO log_end VALUES (?, ?, ?)", (origin, size, root))
 
     def pin_feed(self, provider: str, dataset: str, seq: int, manifest_hash: str) -> None:
         """Pin a feed's newest batch before it is served. The pinned batch again is fine, and so is the next number.
@@ -141,6 +157,32 @@ class HeadStore:
             finally:
                 if self._writer.in_transaction:
                     self._writer.execute("ROLLBACK")
+
+
+def _require_open(connection: sqlite3.Connection, origin: str, size: int, root: bytes) -> None:
+    end = connection.execute(_END, (origin,)).fetchone()
+    if end is not None and end != (size, root):
+        raise _conflict(f"log {origin} is frozen at size {end[0]}", end, (size, root))
+
+
+def _pin(connection: sqlite3.Connection, origin: str, size: int, root: bytes) -> None:
+    if size < 0 or len(root) != HASH_SIZE:
+        raise RuntimeError("a head is a size and a root of 32 bytes")
+    pinned = connection.execute(_LOG, (origin,)).fetchone()
+    if pinned == (size, root):
+        return
+    if pinned is not None and size <= pinned[0]:
+        detail = f"log {origin} is pinned at size {pinned[0]} and cannot be set to size {size} with this root"
+        raise _conflict(detail, pinned, (size, root))
+    connection.execute("INSERT OR REPLACE INTO log_pin VALUES (?, ?, ?)", (origin, size, root))
+
+
+def _conflict(detail: str, pinned: tuple[int, bytes], offered: tuple[int, bytes]) -> HeadConflictError:
+    extra: dict[str, object] = {
+        "pinned": {"size": pinned[0], "root": b64encode(pinned[1])},
+        "offered": {"size": offered[0], "root": b64encode(offered[1])},
+    }
+    return HeadConflictError(detail, extra=extra)
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -139,6 +139,24 @@ def open_note(note: bytes, verifiers: Iterable[NoteVerifier]) -> Note:
     return Note(text, tuple(verifier for key, verifier in known.items() if key in signed))
 
 
+def note_text(note: bytes) -> str:
+    """The text of `note`, *unverified*: whoever says something on its strength calls `open_note`.
+
+    Raises:
+        SignatureError: `note.malformed`.
+    """
+    return _split(note)[0]
+
+
+def claimed_signers(note: bytes) -> set[tuple[str, bytes]]:
+    """The names and key ids of the keys that `note` says have signed it, *unverified*.
+
+    Raises:
+        SignatureError: `note.malformed`.
+    """
+    return {_parse_signature(line)[:2] for line in _split(note)[1]}
+
+
 def decode_base64(text: str) -> bytes:
     """The bytes behind standard base64 with padding (RFC 4648, section 4), in its one spelling.
 

@@ -3,11 +3,14 @@
 `log_outbox` is where an entry waits, committed with the act it tells of. The sequencer moves it to `log_leaf`,
 completes `log_tile` and moves `log_head`. Leaves and tiles are written once: `append_only_triggers` makes the
 database refuse anything else. An ordinary Merkle tree needs no more; proofs are computed, never stored.
+
+A log has one shard until it is frozen (`audit.shards`); then a successor goes on, a tree of its own from size 0. The
+shard in force is the one with the largest number. What waits in the outbox belongs to none yet.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Integer, LargeBinary, MetaData, SmallInteger, Table
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, SmallInteger, Table
 
 metadata = MetaData(
     naming_convention={
@@ -31,31 +34,37 @@ log_outbox = Table(
 log_leaf = Table(
     "log_leaf",
     metadata,
-    Column("idx", _Big, primary_key=True, autoincrement=False),  # from 0, without gaps
+    Column("shard", SmallInteger, primary_key=True, autoincrement=False),
+    Column("idx", _Big, primary_key=True, autoincrement=False),  # from 0 in each shard, without gaps
     Column("leaf_hash", LargeBinary, nullable=False),
     Column("entry", LargeBinary, nullable=False),  # the bytes that are hashed
-    Index("ix_log_leaf_leaf_hash", "leaf_hash", unique=True),
+    # Once in a shard; what a frozen shard held beyond its last head is in its successor again.
+    Index("ix_log_leaf_leaf_hash", "leaf_hash", "shard", unique=True),
+    sqlite_with_rowid=False,  # or SQLite would keep two trees for each row
 )
 
 log_tile = Table(  # full tiles only, inserted once; partial ones are read from the level below
     "log_tile",
     metadata,
+    Column("shard", SmallInteger, primary_key=True, autoincrement=False),
     Column("level", SmallInteger, primary_key=True, autoincrement=False),
     Column("idx", _Big, primary_key=True, autoincrement=False),
     Column("root", LargeBinary, nullable=False),  # over the 256 hashes: this tile's hash in the level above
     Column("hashes", LargeBinary, nullable=False),  # 256 * 32 bytes
 )
 
-log_head = Table(
+log_head = Table(  # a row for each shard
     "log_head",
     metadata,
-    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("shard", SmallInteger, primary_key=True, autoincrement=False),  # from 1
     Column("size", _Big, nullable=False),
     Column("hashes", LargeBinary, nullable=False),  # the compact range at `size`, 32 bytes each, largest subtree first
     Column("root", LargeBinary, nullable=False),
     Column("checkpoint", LargeBinary),  # the newest signed note; none before the first signature
     Column("signed_size", _Big, nullable=False),  # its size: what is behind `size` is integrated but not signed yet
-    CheckConstraint("id = 1", name="single"),
+    # Of a frozen shard: how many of the entries under its last head are here; none while the shard goes on. Fewer than
+    # `size` where the database was set back behind what had been signed.
+    Column("frozen", _Big),
 )
 
 _APPEND_ONLY = (log_leaf, log_tile)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,10 +48,11 @@ def read_visit(path: Path, origin: str) -> Visit | None:
     return Visit(size, root)
 
 
-def write_visit(path: Path, head: Checkpoint) -> None:
-    """Remember `head`, which has been proved to continue the last visit's. Whole or not at all, and on disk."""
+def write_visits(path: Path, heads: Iterable[Checkpoint]) -> None:
+    """Remember `heads`, which have been proved to continue the last visit's. All or none, and on disk."""
     visits = _load(path)
-    visits[head.origin] = {"size": head.size, "root": base64.b64encode(head.root).decode("ascii")}
+    for head in heads:
+        visits[head.origin] = {"size": head.size, "root": base64.b64encode(head.root).decode("ascii")}
     new = path.with_name(path.name + ".new")
     with open(new, "w", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, _MODE)) as file:
         json.dump(visits, file, ensure_ascii=False, indent=2)

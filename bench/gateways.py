@@ -53,6 +53,7 @@ def make_gateway(folder: Path, party: str, database_url: str, **chosen: float) -
         "listen.partner": partner,
         "listen.console": console,
         "database_url": database_url,
+        "partners.networks": "127.0.0.0/8",
     }
     settings |= {name.replace("__", "."): value for name, value in chosen.items()}
     create_home(folder, party, f"https://{partner}", now=now_millis(), settings=settings)

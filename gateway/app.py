@@ -23,11 +23,13 @@ from audit.form import REFUSAL
 from audit.log import append
 from gateway.api import exchange, feeds, identity, log, observations, plan, quality, records, schemas, submissions
 from gateway.api.access import refuse_nul
-from gateway.console import access_view, approvals, pages, people, sign_in, status
+from gateway.certificates import note_certificate
+from gateway.console import access_view, approvals, keys, pages, partners, people, sign_in, status
 from gateway.console.headers import ConsoleHeaders
 from gateway.errors import AccessDeniedError, RateExceededError, RequestError, problem, status_of
 from gateway.people.person import Person, actor_of
 from gateway.service import Gateway
+from gateway.tls import ClientAuthorities
 from partners.errors import AuthenticationError, ClientInactiveError, NonceNeededError, ScopeError
 from partners.principal import Principal
 from schemas.errors import LimitError, SharingError
@@ -39,22 +41,27 @@ _log = structlog.get_logger()
 
 def create_partner_app(gateway: Gateway) -> FastAPI:
     """The application of the partner listener."""
+    asks = gateway.settings.tls.client_certificates == "optional"
+    authorities = ClientAuthorities(gateway.settings, gateway.database) if asks else None
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         # As many requests at once as the settings say: each works in a thread, and has a database connection to itself.
         to_thread.current_default_thread_limiter().total_tokens = gateway.settings.threads
         watch = asyncio.create_task(gateway.heads_watch.run())
+        keeping = [watch] if authorities is None else [watch, asyncio.create_task(authorities.run())]
         yield
-        watch.cancel()
-        with suppress(asyncio.CancelledError):
-            await watch
+        for task in keeping:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
 
     app = FastAPI(
         title="Taipu", version="1", lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None,
-        redirect_slashes=False, dependencies=[Depends(refuse_nul)],
+        redirect_slashes=False, dependencies=[Depends(refuse_nul), Depends(note_certificate)],
     )  # fmt: skip
     app.state.gateway = gateway
+    app.state.client_authorities = authorities
     for module in (identity, feeds, exchange, submissions, observations, records, quality, plan, log, schemas):
         app.include_router(module.router)
     _answer_problems(app)
@@ -69,7 +76,7 @@ def create_console_app(gateway: Gateway, partner: FastAPI) -> FastAPI:
     )  # fmt: skip
     app.state.gateway = gateway
     app.state.partner = partner
-    for module in (pages, status, sign_in, people, approvals, access_view):
+    for module in (pages, status, sign_in, people, approvals, partners, access_view, keys):
         app.include_router(module.router)
     app.add_middleware(ConsoleHeaders)
     _answer_problems(app)

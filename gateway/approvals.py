@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from gateway import proposals
+from gateway import proposals, registry
+from gateway.key_revocation import REVOCATION
+from gateway.log_shards import LOG_SUCCESSOR
 from gateway.people.changes import PEOPLE_KINDS
 from gateway.people.person import Person
 from gateway.proposals import Kind, Proposal
 from gateway.service import Gateway
 
-_ALL: tuple[Kind, ...] = (*PEOPLE_KINDS,)
+_ALL: tuple[Kind, ...] = (*registry.KINDS, *PEOPLE_KINDS, REVOCATION, LOG_SUCCESSOR)
 KINDS: Mapping[str, Kind] = MappingProxyType({kind.name: kind for kind in _ALL})
 
 

@@ -10,27 +10,26 @@ import shutil
 import ssl
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 from cryptography import x509
 
+from gateway.connection_test import try_partner
 from gateway.health import Check, check_health, tried
 from gateway.home import Home
 from gateway.loggers.figures import CONNECTIONS, all_figures
 from gateway.loggers.strangers import strangers_of
 from gateway.migrations import require_current
-from gateway.party_document import own_document
+from gateway.party_document import own_document, published_document
 from gateway.service import Gateway
 from gateway.settings import Settings, load_settings
 from gateway.store import feeds
 from gateway.sync.apply import TOLERATED_SKEW
-from partners.client import PartnerClient
 from partners.directory import Party, parties
 from partners.document import host_of, open_document
 from partners.keys import load_keys
 from schemas.errors import SharingError
-from schemas.times import DAY, beijing_text, now_millis, to_millis
+from schemas.times import DAY, beijing_text, to_millis
 
 NOTICE = 14 * DAY  # ms before its end that a certificate or document counts as ill
 FIGURES_LIFE = 60_000  # ms without a word of the listener for data loggers, which writes every few seconds
@@ -107,15 +106,14 @@ def _check_keys(settings: Settings, now: int) -> Iterator[Check]:
 
 
 def _check_document(home: Home, now: int) -> str:
-    """What partners read of us is what we sign with, and lasts."""
+    """What partners read of us lasts."""
     document = open_document(own_document(home))
-    if home.keys.manifest.kid not in {key.kid for key in document.keys.manifest}:
-        raise IllnessError("the party document names another manifest key", code="document.stale")
     return _lasting("document", to_millis(document.expires), now)
 
 
 def _check_running(gateway: Gateway, now: int) -> Iterator[Check]:
     yield tried("clock", lambda: _check_clock(gateway, now))
+    yield tried("published keys", lambda: _check_signing(gateway))
     heads = tried("head store", lambda: _check_heads(gateway))
     if not heads.ok:
         gateway.read_only = IllnessError(heads.text, code="gateway.read-only")
@@ -126,8 +124,16 @@ def _check_running(gateway: Gateway, now: int) -> Iterator[Check]:
     with gateway.database.read() as session:
         known = parties(session)
     for party in known:
-        if party.state == "active":
-            yield tried(f"partner {party.code}", lambda party=party: _check_partner(party))  # type: ignore[misc]
+        if party.exchanges:
+            yield tried(f"partner {party.code}", lambda party=party: _check_partner(gateway, party, now))  # type: ignore[misc]
+
+
+def _check_signing(gateway: Gateway) -> str:
+    """What partners read of us is what we sign with."""
+    document = open_document(published_document(gateway))
+    if gateway.keys.manifest.kid not in {key.kid for key in document.keys.manifest}:
+        raise IllnessError("the party document names another manifest key", code="document.stale")
+    return f"document {document.serial} names what we sign with"
 
 
 def _check_clock(gateway: Gateway, now: int) -> str:
@@ -156,19 +162,13 @@ def _check_loggers(gateway: Gateway, now: int) -> str:
     return f"{figures[CONNECTIONS]} connections at {address}; {devices}"
 
 
-def _check_partner(party: Party) -> str:
-    """It answers under its own authority, with a document of the identity we pinned, at about our time."""
-    with PartnerClient(party.url, party.ca_pem) as client:
-        answer = client.get("/.well-known/taipu")
-    now = now_millis()
-    open_document(answer.text.strip(), pinned=party.fingerprint)
-    try:
-        skew = _millis(parsedate_to_datetime(answer.headers["date"])) - now // 1000 * 1000
-    except (KeyError, ValueError, TypeError):
-        return "reached; it does not tell its time"
-    if abs(skew) > TOLERATED_SKEW:
-        raise IllnessError(f"its clock differs from ours by {skew // 1000} s", code="clock.skew")
-    return f"reached; its clock differs from ours by {abs(skew) // 1000} s"
+def _check_partner(gateway: Gateway, party: Party, now: int) -> str:
+    """The connection test: what it fails at first is what to see to."""
+    report = try_partner(gateway, party, now=now)
+    if report.failure is not None:
+        raise IllnessError(f"{report.failure.name}: {report.failure.text}", code=report.failure.code)
+    clock = next(step for step in report.steps if step.name == "clock")
+    return f"reached, and both call each other; {clock.text}"
 
 
 def _lasting(what: str, end: int, now: int) -> str:

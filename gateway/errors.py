@@ -22,9 +22,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from audit.errors import EntryError, HeadConflictError, LogError, ProofError, ReceiptError, TileError
+from audit.errors import EntryError, HeadConflictError, LogError, ProofError, ReceiptError, ShardError, TileError
 from partners.document import PartyDocumentError, PartyError
 from partners.errors import AuthenticationError, ClientInactiveError, PartnerError, RegistrationError, ScopeError
+from partners.keys import KeysError
 from schemas.calendar import CalendarError
 from schemas.errors import (
     BatchError,
@@ -102,9 +103,10 @@ class SignInError(SharingError):
 class PersonError(SharingError):
     """An account, its roles or what its owner signs in with cannot be changed like this; nothing has changed.
 
-    `person.unknown`, `person.exists`, `person.malformed`, `person.roles-apart`, `person.own-roles`, `person.last` (of
-    those who hold a role that somebody has to hold), `person.role-held`, `person.moved` (not as it was proposed),
-    `person.state`, `password.too-short`, `password.too-long`, `password.guessable`, `password.same`.
+    `person.unknown`, `person.exists`, `person.malformed`, `person.roles-apart`, `person.own-roles`,
+    `person.own-recovery`, `person.last` (of those who hold a role that somebody has to hold), `person.role-held`,
+    `person.moved` (not as it was proposed), `person.state`, `password.too-short`, `password.too-long`,
+    `password.guessable`, `password.same`.
     """
 
     code = "person.unchangeable"
@@ -160,10 +162,12 @@ STATUS: dict[type[SharingError], int] = {
     EntryError: 400,
     ProofError: 400,
     TileError: 404,
+    ShardError: 409,
     RegistrationError: 422,
     PartyError: 400,
     PartyDocumentError: 400,
     PartnerError: 502,
+    KeysError: 503,
     ReadOnlyError: 503,
     LogError: 503,
     HeadConflictError: 503,
@@ -171,6 +175,7 @@ STATUS: dict[type[SharingError], int] = {
 
 _BY_CODE = {
     "party.exists": 409,
+    "party.state-wrong": 409,
     "party.unknown": 404,
     "person.unknown": 404,
     "person.malformed": 422,

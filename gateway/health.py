@@ -65,6 +65,9 @@ def _log(gateway: Gateway) -> str:
     with gateway.database.read() as session:
         head = exchange_log.head(session)
         waiting = exchange_log.count_waiting(session)
+    if head.frozen is not None:
+        detail = f"the log is frozen at {head.size} entries, and {waiting} wait for a successor"
+        raise SharingError(detail, code="log.frozen")
     if waiting > UNSIGNED_LIMIT:
         raise SharingError(f"{waiting} entries wait for the sequencer", code="log.stuck")
     return f"{head.signed_size} entries signed, {waiting} wait"

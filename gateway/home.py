@@ -3,7 +3,7 @@
     taipu.toml      settings, every one with its meaning
     keys/           the gateway's own keys, see `partners.keys`
     tls/            ca.pem, ca.key        a certificate authority of this gateway's own, ten years
-                    server.pem, server.key    the certificate it issued for this gateway, 397 days
+                    server.pem, server.key    the certificate it issued for this gateway, 366 days
 
 `taipu init` makes it, so that the first run is already HTTPS (RFC 5280, RFC 9525). The directory appears complete or
 not at all. What this module must never do: write into a directory that holds something, or replace a certificate that
@@ -15,7 +15,6 @@ from __future__ import annotations
 import errno
 import ipaddress
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -30,6 +29,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from gateway.files import replace_file, sync_folder
 from gateway.settings import ENV_PREFIX, FILE_NAME, Settings, describe, load_settings
 from partners.document import check_party, host_of
 from partners.keys import OwnKeys, create_keys, load_ec, load_keys, private_pem, write_private
@@ -37,7 +37,7 @@ from schemas.errors import SharingError
 from schemas.times import BEIJING
 
 CA_LIFE = timedelta(days=3652)
-SERVER_LIFE = timedelta(days=397)  # what browsers accept of a server certificate
+SERVER_LIFE = timedelta(days=366)  # the most that the Mozilla intermediate profile allows
 BACKDATED = timedelta(hours=1)  # a partner's clock may be behind ours
 
 
@@ -114,9 +114,7 @@ def renew_certificate(home: Home, *, now: int) -> x509.Certificate:
         KeysError: a private key cannot be read.
     """
     settings, folder, passphrase = home.settings, home.settings.home / "tls", home.settings.passphrase()
-    ours = (folder / "server.pem", folder / "server.key", folder / "ca.pem")
-    if (settings.tls.certificate, settings.tls.key, settings.tls.ca) != ours:
-        raise HomeError("the certificate in use was issued elsewhere: renew it there", code="home.certificate-foreign")
+    require_own_certificate(home)
     ca_key = load_ec(folder / "ca.key", passphrase)
     key = load_ec(folder / "server.key", passphrase)
     ca = _read_certificate(folder / "ca.pem")
@@ -124,8 +122,24 @@ def renew_certificate(home: Home, *, now: int) -> x509.Certificate:
     if ca.not_valid_after_utc <= instant:
         raise HomeError("the certificate authority has expired: partners need a new one", code="home.ca-expired")
     certificate = _issue_server(ca, ca_key, key.public_key(), settings.party, host_of(settings.url), instant)
-    _replace(folder / "server.pem", certificate.public_bytes(Encoding.PEM))
+    replace_file(folder / "server.pem", certificate.public_bytes(Encoding.PEM))
     return certificate
+
+
+def require_own_certificate(home: Home) -> None:
+    """Go on only where the settings name the files that `create_home` made.
+
+    Raises:
+        HomeError: `home.certificate-foreign`.
+    """
+    tls, folder = home.settings.tls, home.settings.home / "tls"
+    if (tls.certificate, tls.key, tls.ca) != (folder / "server.pem", folder / "server.key", folder / "ca.pem"):
+        raise HomeError("the certificate in use was issued elsewhere: renew it there", code="home.certificate-foreign")
+
+
+def issue_authority(key: ec.EllipticCurvePrivateKey, party: str, *, now: int) -> x509.Certificate:
+    """The certificate of a new authority of `party`, over its own `key`; `now` in ms UTC."""
+    return _issue_ca(key, party, _instant(now))
 
 
 def _move_into_place(building: Path, directory: Path) -> None:
@@ -137,7 +151,7 @@ def _move_into_place(building: Path, directory: Path) -> None:
     except OSError as error:
         code = "home.occupied" if error.errno == errno.ENOTEMPTY else "home.unwritable"
         raise HomeError(f"{directory} cannot be made: {error.strerror}", code=code) from error
-    _sync_folder(directory.parent)
+    sync_folder(directory.parent)
 
 
 def _create_certificates(folder: Path, party: str, host: str, now: int, passphrase: bytes | None) -> None:
@@ -244,25 +258,6 @@ def _read_certificate(path: Path) -> x509.Certificate:
         return x509.load_pem_x509_certificate(path.read_bytes())
     except (OSError, ValueError) as error:
         raise HomeError(f"{path} is not a certificate", code="home.certificate-unreadable") from error
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Put `data` in the place of the file at `path`, so that a reader finds the old file or the new one."""
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    Path(temporary).rename(path)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _settings_text(given: Mapping[str, str | float]) -> str:

@@ -12,12 +12,15 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from audit import log as exchange_log
 from gateway.db import ReadSession
+from gateway.expiry import expiries
 from gateway.ingest.release import held_counts
 from gateway.loggers.figures import CONNECTIONS, WAITING, all_figures
 from gateway.loggers.strangers import strangers_of
 from gateway.service import Gateway
+from gateway.standing import days_left, standings
 from gateway.store import feeds, findings, queue
 from gateway.store.evidence import evidence_counts
+from gateway.store.own_keys import doubted, exchanges
 from partners.delivery import delivery_counts, receipt_counts
 from schemas.times import now_millis
 
@@ -34,6 +37,8 @@ def collect(gateway: Gateway) -> CollectorRegistry:
         head = exchange_log.head(session)
         gauge("log_entries", "entries in the log").set(head.size)
         gauge("log_signed_entries", "entries under the newest checkpoint").set(head.signed_size)
+        gauge("log_shard", "number of the shard in force").set(head.shard)
+        gauge("log_frozen", "1 while the log is frozen and has no successor").set(head.frozen is not None)
         gauge("log_waiting_entries", "entries that wait for the sequencer").set(exchange_log.count_waiting(session))
         batches = gauge("feed_head", "number of the newest batch", ("provider", "dataset"))
         for feed in feeds.all_heads(session):
@@ -60,8 +65,29 @@ def collect(gateway: Gateway) -> CollectorRegistry:
         evidence = gauge("evidence", "pieces of evidence of what was wrong", ("provider", "code"))
         for (provider, code), count in evidence_counts(session).items():
             evidence.labels(provider, code).set(count)
+        _collect_partners(session, gauge, now)
         _collect_loggers(session, gauge, now)
+        alarms = gauge("partner_document_alarm", "1 where something is wrong with a partner's document", ("party",))
+        for party, exchange in exchanges(session).items():
+            alarms.labels(party).set(bool(exchange.alarm))
+        gauge("doubted_batches", "batches held that a stolen key signed").set(len(doubted(session)))
+    ends = gauge("expires_seconds", "seconds until something ends that this gateway lives by", ("what",))
+    for one in expiries(gateway, now=now):
+        ends.labels(one.what).set((one.ends - now) / 1000)
     return registry
+
+
+def _collect_partners(session: ReadSession, gauge: Callable[..., Gauge], now: int) -> None:
+    """Until when their documents are good, how they stand, and how their clocks go."""
+    expiry = gauge("partner_document_expiry_days", "whole days until the partner's document expires", ("party",))
+    for party, days in days_left(session, now).items():
+        expiry.labels(party).set(days)
+    states = gauge("partner_state", "1 for the state the partner is in", ("party", "state"))
+    skew = gauge("partner_clock_skew_seconds", "by how much its clock is ahead of ours", ("party",))
+    for one in standings(session, now):
+        states.labels(one.code, one.state).set(1)
+        if one.contact.skew is not None:
+            skew.labels(one.code).set(one.contact.skew / 1000)
 
 
 def _collect_loggers(session: ReadSession, gauge: Callable[..., Gauge], now: int) -> None:

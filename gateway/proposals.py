@@ -156,6 +156,18 @@ def reject(gateway: Gateway, kinds: Mapping[str, Kind], identifier: str, *, by: 
     return rejected
 
 
+def reject_all_of(gateway: Gateway, session: WriteSession, account: str, *, by: Person, now: int) -> int:
+    """Decide that nothing is done that `account` proposed and that still waits: its owner is no longer let in. How
+    many there were; whoever keeps somebody out needs no permission for each kind."""
+    rejected = 0
+    for waiting in open_proposals(session, now=now):
+        proposal = find_proposal(session, waiting.id, lock=waiting.proposer == account)
+        if proposal.proposer == account and proposal.state == "proposed":
+            _log(gateway, session, REJECTED, _decide(session, proposal, "rejected", by, now), by, now)
+            rejected += 1
+    return rejected
+
+
 def find_proposal(session: ReadSession, identifier: str, *, lock: bool = False) -> Proposal:
     """One proposal, decided or not; locked until the end of the transaction where it is to be decided.
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from audit.entry import make_entry
 from audit.errors import HeadConflictError
@@ -49,16 +50,23 @@ class Line:
     at: int | None
 
 
+class Signer(Protocol):
+    """What knows the key that signs manifests at this moment."""
+
+    @property
+    def manifest(self) -> jws.SigningKey: ...
+
+
 class Publisher:
-    """Publishes the home party's datasets."""
+    """Publishes the home party's datasets. Asks `keys` under the lock of a feed's head, each time it signs."""
 
     def __init__(
-        self, home: str, database: Database, heads: HeadStore, key: jws.SigningKey, interning: Interning, sites: Sites
+        self, home: str, database: Database, heads: HeadStore, keys: Signer, interning: Interning, sites: Sites
     ) -> None:
         self._home = home
         self._database = database
         self._heads = heads
-        self._key = key
+        self._keys = keys
         self._interning = interning
         self._sites = sites
         self._backlog = Backlog(home, database, interning, sites)
@@ -208,7 +216,7 @@ class Publisher:
         for chunk in _chunks(lines):
             times = [line.at for line in chunk if line.at is not None]
             batch = write_batch(
-                self._key,
+                self._keys.manifest,
                 [line.content for line in chunk],
                 provider=self._home,
                 dataset=dataset.id,

@@ -17,6 +17,7 @@ from contextlib import ExitStack, contextmanager, suppress
 import structlog
 import uvicorn
 import uvloop
+from anyio import to_thread
 from fastapi import FastAPI
 
 from gateway.app import create_console_app, create_partner_app
@@ -26,13 +27,12 @@ from gateway.migrations import require_current, upgrade
 from gateway.service import Gateway
 from gateway.setting_groups import Address
 from gateway.settings import Settings
+from gateway.tls import CertifiedProtocol, ClientAuthorities, tls_context
 from gateway.workers import Duties
 from schemas.errors import SharingError
 
 log = structlog.get_logger()
 
-# The Mozilla intermediate profile: TLS 1.2 and 1.3, forward secrecy, authenticated encryption.
-CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 _SHUTDOWN = 2  # seconds for requests under way
 _OTHER_FILES = 512  # besides connections of data loggers
 _BACKLOG = 2048  # connections that wait to be accepted
@@ -131,6 +131,12 @@ async def _serve(
         # uvicorn has no event to wait for
         while not all(server.started for server in servers) and not any(task.done() for task in running):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
+        try:
+            await _prove(partner, servers[0])
+        except SharingError:
+            stop()
+            await asyncio.gather(*running)
+            raise
         if on_ready is not None and all(server.started for server in servers):
             on_ready()
         log.info("gateway.ready", party=gateway.party, url=settings.url, console=str(settings.listen.console))
@@ -156,16 +162,6 @@ def _allow_files(wanted: int) -> None:
             log.warning("loggers.few-files", allowed=allowed, wanted=wanted)
 
 
-def tls_context(settings: Settings) -> ssl.SSLContext:
-    """TLS 1.2 or newer under the settings' certificate."""
-    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    made.minimum_version = ssl.TLSVersion.TLSv1_2
-    made.set_ciphers(CIPHERS)
-    made.options |= ssl.OP_NO_RENEGOTIATION
-    made.load_cert_chain(settings.tls.certificate, settings.tls.key, settings.passphrase())
-    return made
-
-
 def _listen(address: Address) -> socket.socket:
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     try:
@@ -185,17 +181,34 @@ class _Server(uvicorn.Server):
         yield
 
 
+async def _prove(partner: FastAPI, server: uvicorn.Server) -> None:
+    """Go on only where client certificates that are configured reach the application."""
+    authorities: ClientAuthorities | None = partner.state.client_authorities
+    if authorities is not None and server.started:
+        host, port = server.servers[0].sockets[0].getsockname()[:2]
+        await to_thread.run_sync(authorities.prove, Address(host, port))
+
+
 def make_server(app: FastAPI, address: Address, settings: Settings) -> uvicorn.Server:
-    """A server of `app` on one listener, with the settings' certificate; the caller runs it."""
+    """A server of `app` on one listener, with the settings' certificate; the caller runs it.
+
+    An `app` with client authorities asks its callers for a certificate.
+    """
+    authorities: ClientAuthorities | None = getattr(app.state, "client_authorities", None)
 
     def context(config: uvicorn.Config, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:  # noqa: ARG001
-        return tls_context(settings)
+        if authorities is not None:
+            return authorities.context()
+        gateway: Gateway = app.state.gateway
+        return gateway.certificates.follow(tls_context(settings))
 
     config = uvicorn.Config(
         app,
         host=address.host,
         port=address.port,
+        http=CertifiedProtocol,
         ssl_context_factory=context,
+        proxy_headers=False,  # who connected is who connected: an address of a header's choosing would pass as a proxy
         log_config=None,
         access_log=False,
         server_header=False,

@@ -9,7 +9,7 @@ import ipaddress
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, Literal, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, ValidationInfo, field_validator
 
@@ -109,6 +109,12 @@ class Tls(_Group):
     """The server certificate's private key, under `key_passphrase` if that is set."""
     ca: Path = Path("tls/ca.pem")
     """The certificate authority that partners must trust in order to reach this gateway."""
+    client_certificates: Literal["none", "optional"] = "none"
+    """Whether the partner listener asks callers for a certificate, which tokens can then be bound to."""
+    client_ca: Path | None = None
+    """Authorities of client certificates, beside those of the registered partners, which count in any case."""
+    proxy: Networks = ()
+    """Addresses of reverse proxies whose `Client-Cert` header (RFC 9440) is believed; from all others it is ignored."""
 
 
 class Retry(_Group):
@@ -125,6 +131,22 @@ class Retry(_Group):
         if value < info.data.get("min", 0):
             raise ValueError("must not be less than retry.min")
         return value
+
+
+class KeySettings(_Group):
+    """How this gateway's own keys follow one another, and how it learns of its partners' new ones."""
+
+    overlap: float = Field(default=86_400.0, ge=0, le=31 * 86_400)
+    """Seconds after which a new key is used although a partner has not taken the document that names it."""
+    refresh: float = Field(default=600.0, ge=0.05, le=86_400)
+    """Seconds between two requests for a partner's party document; an unknown key asks for it at once."""
+
+
+class Partners(_Group):
+    """Where partners' gateways may be; an address that a stranger gave must not lead into a network of ours."""
+
+    networks: Networks = ()
+    """Networks in which partners may be although they are not public, such as 10.1.0.0/16; public ones always may."""
 
 
 class Loggers(_Group):

@@ -31,7 +31,18 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
-from gateway.setting_groups import MIB, Address, Listen, Loggers, OutlineFile, Retry, SettingsError, Tls
+from gateway.setting_groups import (
+    MIB,
+    Address,
+    KeySettings,
+    Listen,
+    Loggers,
+    OutlineFile,
+    Partners,
+    Retry,
+    SettingsError,
+    Tls,
+)
 from partners.document import check_party, host_of
 from schemas.errors import SharingError
 
@@ -100,6 +111,8 @@ class Settings(BaseSettings):
     listen: Listen = Listen()
     tls: Tls = Tls()
     retry: Retry = Retry()
+    keys: KeySettings = KeySettings()
+    partners: Partners = Partners()
     loggers: Loggers = Loggers()
     outlines: OutlineFile = OutlineFile()
 
@@ -157,7 +170,8 @@ class Settings(BaseSettings):
     @classmethod
     def _tls(cls, value: Tls, info: ValidationInfo) -> Tls:
         home: Path = info.data["home"]
-        return Tls(certificate=home / value.certificate, key=home / value.key, ca=home / value.ca)
+        files = {name: home / getattr(value, name) for name in ("certificate", "key", "ca")}
+        return value.model_copy(update={**files, "client_ca": value.client_ca and home / value.client_ca})
 
     @field_validator("outlines")
     @classmethod

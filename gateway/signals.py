@@ -38,7 +38,9 @@ class Signals:
         self.logged = Signal()  # entries wait to be sequenced
         self.arrived = Signal()  # something that held records may wait for is here
         self.partners = Signal()  # somebody was registered
+        self.keys = Signal()  # keys of ours were changed
+        self.documents = Signal()  # a partner's party document is to be asked for
         self.tidy = Signal()  # sent at the end alone: what is out of date can wait
 
     def all(self) -> tuple[Signal, ...]:
-        return self.queued, self.to_judge, self.published, self.logged, self.arrived, self.partners, self.tidy
+        return tuple(vars(self).values())

@@ -20,6 +20,7 @@ class HeadsWatch:
         self._heads = heads
         self._moved: asyncio.Future[None] | None = None
         self._stopped = False
+        self._nudged = False
         self.count = 0
 
     async def run(self) -> None:
@@ -28,9 +29,13 @@ class HeadsWatch:
         while True:
             await asyncio.sleep(LOOK)
             newest = self._heads.version()
-            if newest != seen:
-                seen = newest
+            if newest != seen or self._nudged:
+                seen, self._nudged = newest, False
                 self._wake()
+
+    def nudge(self) -> None:
+        """Something else that a waiting caller's answer depends on has changed. From any thread."""
+        self._nudged = True
 
     def stop(self) -> None:
         """The process is ending: whoever waits gets an answer now, and nobody waits again."""

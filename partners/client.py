@@ -1,9 +1,9 @@
 """Calling a partner's gateway: the one place that speaks HTTP outwards.
 
 Every transport error and every answer becomes one of ours: `PartnerUnreachableError` (nothing was decided, try again)
-or `PartnerRefusedError` (it said no, a person has to look). No redirect is followed, the partner's own CA is trusted
-and no other, and what we read is bounded. What comes back is *unverified*: batch files, receipts and documents prove
-themselves, and the caller makes them do so.
+or `PartnerRefusedError` (it said no, a person has to look). No redirect is followed, no address is called that
+`partners.reach` does not allow, the partner's own CA is trusted and no other, and what we read is bounded. What comes
+back is *unverified*: batch files, receipts and documents prove themselves, and the caller makes them do so.
 """
 
 from __future__ import annotations
@@ -13,20 +13,28 @@ import re
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Any, Self
 
+import httpcore
 import httpx
 import zstandard
 
+from partners.document import MAX_DOCUMENT
 from partners.errors import PartnerRefusedError, PartnerUnreachableError
 from partners.oauth.client import GatewayAuth
+from partners.reach import PUBLIC, GuardedBackend, Reach
 from schemas.batch import MAX_FILE
+from schemas.times import now_millis
 
 ZSTD = "application/zstd"
 MAX_PAGE = 64 * 1024 * 1024  # bytes of one feed page as it travels; a partner sends about 8 MiB
 MAX_ANSWER = 4 * 1024 * 1024  # bytes of any other answer
 _CONNECT = 10.0  # seconds
 _READ = 30.0  # seconds, over and above what we ask the partner to wait
+_CONNECTIONS = 100  # of one client at one time
+_IDLE = 5.0  # seconds after which a connection that nobody uses is closed
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)  # of a party or a dataset, as plans have them
 _ETAG = re.compile(r"[!-~]{1,200}", re.ASCII)
 _MAX_HEADER = 18  # bytes of a frame's header, its magic number included
@@ -70,20 +78,39 @@ class Answer:
         return body
 
 
+@dataclass(frozen=True)
+class OwnCertificate:
+    """What we show where a partner asks for a client certificate: PEM files, the key under `passphrase` if any."""
+
+    file: Path
+    key: Path
+    passphrase: bytes | None = None
+
+
 class PartnerClient:
     """One partner's gateway. Safe to share between threads; close it when done.
 
     With `ca_pem` None nobody vouches for who answers: good for a party document alone, which proves itself once its
-    fingerprint has been compared. Nothing of ours is ever sent that way.
+    fingerprint has been compared. Nothing of ours is ever sent that way. `certificate` is shown to who asks for one.
+
+    `reach` says which addresses may be called: public ones, unless told otherwise. With `patience` no connection lasts
+    longer than so many seconds, whatever is said on it. `skew` is by how much the partner's clock was ahead of ours at
+    the last answer (ms, to about a second); None where it did not tell its time.
     """
 
-    def __init__(self, url: str, ca_pem: str | None, auth: GatewayAuth | None = None) -> None:
+    def __init__(
+        self, url: str, ca_pem: str | None, auth: GatewayAuth | None = None,
+        certificate: OwnCertificate | None = None, *, reach: Reach = PUBLIC, patience: float | None = None,
+    ) -> None:  # fmt: skip
         if ca_pem is None and auth is not None:
             raise RuntimeError("tokens are sent to nobody but whom the partner's authority vouches for")
-        context = _trust(ca_pem)
+        self.skew: int | None = None
+        context = trust(ca_pem)
+        if certificate is not None:
+            context.load_cert_chain(certificate.file, certificate.key, certificate.passphrase)
         self._http = httpx.Client(
             base_url=url,
-            verify=context,
+            transport=_Transport(context, GuardedBackend(reach, patience)),
             auth=auth,
             follow_redirects=False,
             headers={"Accept-Encoding": "identity"},  # what is compressed here says so itself: bodies are read raw
@@ -102,7 +129,7 @@ class PartnerClient:
 
     def party_document(self) -> str:
         """The partner's own document (compact JWS), from `/.well-known/taipu`."""
-        return self._get("/.well-known/taipu", auth=None).text
+        return self._get("/.well-known/taipu", auth=None, limit=MAX_DOCUMENT).text
 
     def feeds(self, *, wait: float = 0, seen: str | None = None) -> tuple[list[RemoteHead], str | None]:
         """The feeds we may read and their heads, and the state to wait on next time.
@@ -154,9 +181,12 @@ class PartnerClient:
         )  # fmt: skip
         return answer.json()
 
-    def get(self, path: str, params: dict[str, Any] | None = None, *, accept: tuple[int, ...] = (200,)) -> Answer:
-        """Any other resource of the partner, read whole and bounded."""
-        return self._get(path, params=params, accept=accept, limit=MAX_PAGE)
+    def get(
+        self, path: str, params: dict[str, Any] | None = None, *, accept: tuple[int, ...] = (200,),
+        headers: dict[str, str] | None = None, limit: int = MAX_PAGE,
+    ) -> Answer:  # fmt: skip
+        """Any other resource of the partner, read whole, up to `limit` bytes."""
+        return self._get(path, params=params, accept=accept, headers=headers, limit=limit)
 
     def _get(self, path: str, *, wait: float = 0, **options: Any) -> Answer:
         return self._send("GET", path, timeout=httpx.Timeout(_READ + wait, connect=_CONNECT), **options)
@@ -166,6 +196,7 @@ class PartnerClient:
     ) -> Answer:
         try:
             with self._http.stream(method, path, **options) as answer:
+                self.skew = clock_skew(answer.headers.get("date", ""), now_millis())
                 body = bytearray()
                 for chunk in answer.iter_raw():
                     body += chunk
@@ -179,7 +210,33 @@ class PartnerClient:
         raise _refusal(method, path, got)
 
 
-def _trust(ca_pem: str | None) -> ssl.SSLContext:
+class _Transport(httpx.HTTPTransport):
+    """httpx's own, over connections of ours: it offers no way to say how a connection is made."""
+
+    def __init__(self, context: ssl.SSLContext, backend: GuardedBackend) -> None:
+        super().__init__(verify=context, trust_env=False)
+        self._pool = httpcore.ConnectionPool(
+            context, max_connections=_CONNECTIONS, keepalive_expiry=_IDLE, network_backend=backend
+        )
+
+
+def clock_skew(date: str, now: int) -> int | None:
+    """By how much (ms) the clock behind a Date header is ahead of ours, which says `now`; None where it says nothing.
+
+    The header has whole seconds (RFC 9110, section 6.6.1), and so has the answer.
+    """
+    try:
+        return int(parsedate_to_datetime(date).timestamp()) * 1000 - now // 1000 * 1000
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def trust(ca_pem: str | None) -> ssl.SSLContext:
+    """TLS 1.2 or newer under these authorities and no others; with None whoever answers is believed.
+
+    Raises:
+        ssl.SSLError: there is no certificate in `ca_pem`; `partners.document.check_ca` tells before.
+    """
     context = ssl.create_default_context(cadata=ca_pem)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if ca_pem is None:

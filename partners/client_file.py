@@ -23,6 +23,7 @@ from partners.keys import load_ec, private_pem, write_private
 from partners.oauth.client import GatewayAuth
 from partners.oauth.keys import load_signing_key, public_jwks
 from partners.oauth.metadata import TOKEN_PATH
+from partners.reach import ANYWHERE
 
 MEMBERS = ("url", "ca", "client_id", "key", "scope")
 _MAX_FILE = 64 * 1024  # bytes
@@ -54,7 +55,7 @@ class ClientFile:
             key=self.key,
             scopes=self.scopes,
         )
-        return PartnerClient(issuer, self.ca_pem, auth)
+        return PartnerClient(issuer, self.ca_pem, auth, reach=ANYWHERE)  # its own people wrote the file
 
 
 def read_client_file(path: Path) -> ClientFile:

@@ -7,10 +7,10 @@ which is a person's to look at, and can be opened again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, exists, func, insert, or_, select, true, update
 
 from partners.errors import PartnerUnreachableError
 from partners.tables import delivery, receipt
@@ -45,6 +45,17 @@ class OutgoingReceipt:
     attempts: int
 
 
+@dataclass(frozen=True)
+class ReceiptGiven:
+    """A receipt of ours, sent or not, with the line report its digest is over."""
+
+    hash: str
+    manifest: str
+    party: str
+    token: str
+    report: bytes | None
+
+
 def open_deliveries(session: Connection, batch: Batch, dataset: Dataset, *, now: int) -> None:
     """A pending delivery of `batch` for every recipient of its dataset whose period is not over. `now` in ms UTC."""
     manifest = batch.manifest
@@ -63,8 +74,12 @@ def open_deliveries(session: Connection, batch: Batch, dataset: Dataset, *, now:
     )  # fmt: skip
 
 
-def due_pushes(session: Connection, recipient: str, *, now: int, limit: int = 20) -> list[Delivery]:
+def due_pushes(
+    session: Connection, recipient: str, *, now: int, datasets: Collection[str] | None = None, limit: int = 20
+) -> list[Delivery]:
     """The oldest deliveries to push to `recipient` now, in order; of each feed a number only after those before it.
+
+    With `datasets` only of these, so that what may not pass does not stand before what may.
 
     A number whose turn has not come again, or that a person must look at, holds back those that follow: a recipient
     that has nothing of the feed yet would take the later one for its beginning.
@@ -79,6 +94,7 @@ def due_pushes(session: Connection, recipient: str, *, now: int, limit: int = 20
         .where(
             delivery.c.recipient == recipient, delivery.c.state == "pending", delivery.c.mode == "push",
             delivery.c.next_at <= now, ~held_back,
+            true() if datasets is None else delivery.c.dataset.in_(datasets),
         )
         .order_by(delivery.c.dataset, delivery.c.seq)
         .limit(limit)
@@ -125,7 +141,7 @@ def keep_receipt(
     report: bytes | None, now: int,
 ) -> bool:  # fmt: skip
     """Keep a receipt, given (`out`: to be sent) or got (`in`); False when it was here already."""
-    if session.execute(select(receipt.c.hash).where(receipt.c.hash == receipt_hash)).first():
+    if is_kept(session, receipt_hash):
         return False
     session.execute(
         insert(receipt).values(
@@ -134,6 +150,11 @@ def keep_receipt(
         )
     )  # fmt: skip
     return True
+
+
+def is_kept(session: Connection, receipt_hash: str) -> bool:
+    """Whether this receipt is here."""
+    return session.execute(select(receipt.c.hash).where(receipt.c.hash == receipt_hash)).first() is not None
 
 
 def due_receipts(session: Connection, party: str, *, now: int, limit: int = 200) -> list[OutgoingReceipt]:
@@ -163,6 +184,31 @@ def receipt_given(session: Connection, manifest: str) -> str | None:
     """The newest receipt (compact JWS) we gave for a batch."""
     query = select(receipt.c.token).where(receipt.c.manifest == manifest, receipt.c.direction == "out")
     return session.execute(query.order_by(receipt.c.at.desc()).limit(1)).scalar()
+
+
+def receipts_for(session: Connection, manifest: str, direction: str) -> list[tuple[str, str]]:
+    """The other party and the compact JWS of every receipt for a batch that was given (`out`) or got (`in`)."""
+    query = select(receipt.c.party, receipt.c.token).where(
+        receipt.c.manifest == manifest, receipt.c.direction == direction
+    )
+    return [(row.party, row.token) for row in session.execute(query.order_by(receipt.c.at, receipt.c.hash))]
+
+
+def receipts_since(session: Connection, direction: str, party: str | None, since: int) -> Iterator[str]:
+    """Every receipt for a batch that was given or got from `since` (ms UTC) on, of one `party` or of all."""
+    query = select(receipt.c.token).where(receipt.c.direction == direction, receipt.c.at >= since)
+    if party is not None:
+        query = query.where(receipt.c.party == party)
+    yield from session.scalars(query.order_by(receipt.c.at).execution_options(yield_per=200))
+
+
+def receipts_given(session: Connection, since: int) -> list[ReceiptGiven]:
+    """The receipts we gave from `since` (ms UTC) on, and those that their provider does not have yet."""
+    columns = (receipt.c.hash, receipt.c.manifest, receipt.c.party, receipt.c.token, receipt.c.report)
+    query = select(*columns).where(
+        receipt.c.direction == "out", or_(receipt.c.at >= since, receipt.c.state == "pending")
+    )
+    return [ReceiptGiven(*row) for row in session.execute(query.order_by(receipt.c.at, receipt.c.hash))]
 
 
 def receipt_token(session: Connection, receipt_hash: str, *, party: str, home: str) -> str | None:

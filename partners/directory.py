@@ -1,12 +1,16 @@
-"""The parties this gateway exchanges with, and the party document of each that is in force.
+"""The parties this gateway exchanges with, their states, and the party document of each that is in force.
 
 An identity is pinned when a party is registered, after two administrators compared its fingerprint; from then on a
 document with a higher serial, signed by that identity, replaces the party's other keys by itself. The text is kept as
 it was signed and verified whenever it is read, so that write access to the database is not enough to make us trust a
 key.
 
-What this module must never do: go back to an older document, or move a pin. A new identity is a new registration, which
-takes two persons and a telephone.
+A party is `approved` once two persons have pinned it, `active` once the exchange has gone both ways since, `suspended`
+by one person at once, and `ended` for good: then nothing is exchanged any more, and its keys stay, so that history
+verifies.
+
+What this module must never do: go back to an older document, or move a pin by itself. A new identity is a decision of
+two persons with a telephone (`replace_identity`); who decided, the caller has seen to.
 """
 
 from __future__ import annotations
@@ -32,7 +36,15 @@ from partners.document import (
     open_document,
 )
 
-PartyState = Literal["active", "suspended"]
+PartyState = Literal["approved", "active", "suspended", "ended"]
+
+EXCHANGING: tuple[PartyState, ...] = ("approved", "active")
+_BEFORE: dict[PartyState, tuple[PartyState, ...]] = {  # which state each of them may follow
+    "approved": ("suspended",),
+    "active": ("approved",),
+    "suspended": EXCHANGING,
+    "ended": ("approved", "active", "suspended"),
+}
 
 
 @dataclass(frozen=True)
@@ -54,6 +66,11 @@ class Party:
     refreshed: int
 
     @property
+    def exchanges(self) -> bool:
+        """Whether batches go to and fro. While it is suspended, only what the plan lets pass nevertheless."""
+        return self.state in EXCHANGING
+
+    @property
     def manifest_keys(self) -> dict[str, Ed25519PublicKey]:
         """Present and retired manifest keys by `kid`; how far a retired one vouches, `document.retired` says."""
         return self.document.manifest_keys
@@ -73,6 +90,22 @@ class Party:
         return self.document.issuer
 
 
+@dataclass(frozen=True)
+class Change:
+    """A party came to `state` at `at` (ms UTC). `actor` is an account, empty where it came about by itself.
+
+    `proposal` is what two persons decided, empty where it took one. `replaced` is the document of the identity that was
+    pinned before, where that changed.
+    """
+
+    state: PartyState
+    at: int
+    actor: str
+    reason: str
+    proposal: str
+    replaced: str | None = None
+
+
 def register_party(
     session: Connection, token: str, *, url: str, ca_pem: str | None, fingerprint: str, now: int
 ) -> Party:
@@ -89,7 +122,7 @@ def register_party(
     host_of(url)
     row = {
         "code": document.party,
-        "state": "active",
+        "state": "approved",
         "url": url,
         "ca_pem": check_ca(ca_pem or document.tls.ca),
         "fingerprint": document.fingerprint,
@@ -137,14 +170,70 @@ def refresh_party(session: Connection, token: str, *, now: int) -> bool:
 
 
 def change_state(session: Connection, code: str, state: PartyState) -> None:
-    """Suspend a party, or take it up again. Who may decide that, and how many, the caller has seen to.
+    """Suspend a party, take it up again, or end it. Who may decide that, and how many, the caller has seen to.
 
     Raises:
-        PartyError: `party.unknown`.
+        PartyError: `party.unknown`, or `party.state-wrong`: from its state there is no way to that one.
     """
     table = tables.party
-    if session.execute(update(table).where(table.c.code == code).values(state=state)).rowcount != 1:
+    from_there = (table.c.code == code) & table.c.state.in_(_BEFORE[state])
+    if session.execute(update(table).where(from_there).values(state=state)).rowcount != 1:
+        known = party_states(session).get(code)
+        if known is None:
+            raise PartyError("no party of this code is registered", code="party.unknown")
+        raise PartyError(f"party {code} is {known}, and cannot be {state} next", code="party.state-wrong")
+
+
+def replace_identity(
+    session: Connection, token: str, *, url: str, ca_pem: str | None, fingerprint: str, now: int
+) -> Party:
+    """Pin another identity for a registered party; how the party was before this. The rest as for `register_party`.
+
+    Raises:
+        PartyDocumentError, PartyError: as `register_party` does; also `party.unknown`, and `party.state-wrong` where it
+            is ended.
+    """
+    document = open_document(token, pinned=fingerprint)
+    host_of(url)
+    before = find_party(session, document.party)
+    if before is None:
         raise PartyError("no party of this code is registered", code="party.unknown")
+    if before.state == "ended":
+        raise PartyError(f"party {before.code} is ended", code="party.state-wrong")
+    values = {
+        "url": url,
+        "ca_pem": check_ca(ca_pem or document.tls.ca),
+        "fingerprint": document.fingerprint,
+        **_current(token, document, now),
+    }
+    session.execute(update(tables.party).where(tables.party.c.code == before.code).values(values))
+    return before
+
+
+def note_change(
+    session: Connection, code: str, state: PartyState, *, now: int, actor: str = "", reason: str = "",
+    proposal: str = "", replaced: str | None = None,
+) -> None:  # fmt: skip
+    """Keep that the party came to this state, by whom and why; `replaced` is the document of a former identity."""
+    session.execute(
+        insert(tables.party_change).values(
+            party=code, state=state, at=now, actor=actor, reason=reason, proposal=proposal, replaced=replaced
+        )
+    )
+
+
+def party_changes(session: Connection) -> dict[str, list[Change]]:
+    """What became of each party, oldest first."""
+    found: dict[str, list[Change]] = {}
+    for row in session.execute(select(tables.party_change).order_by(tables.party_change.c.id)):
+        change = Change(row.state, row.at, row.actor, row.reason, row.proposal, row.replaced)
+        found.setdefault(row.party, []).append(change)
+    return found
+
+
+def party_states(session: Connection) -> dict[str, PartyState]:
+    """The state of every registered party, without looking at their documents."""
+    return {row.code: row.state for row in session.execute(select(tables.party.c.code, tables.party.c.state))}
 
 
 def find_party(session: Connection, code: str) -> Party | None:

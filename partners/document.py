@@ -26,7 +26,7 @@ from partners.errors import PartnerError
 from partners.oauth.keys import load_key_set
 from schemas import jws
 from schemas.errors import RecordError, SharingError, SignatureError
-from schemas.times import to_millis
+from schemas.times import DAY, to_millis
 
 DOCUMENT_TYPE = "taipu-party+jws"
 MAX_DOCUMENT = jws.MAX_TOKEN  # characters: 64 KiB; `schemas.jws` opens nothing longer
@@ -48,6 +48,9 @@ Vkey = Annotated[str, Meta(pattern=r"^[!-*,-~]{1,200}\+[0-9a-f]{8}\+[A-Za-z0-9+/
 Word = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:-]{1,128}\Z")]
 Name = Annotated[str, Meta(min_length=1, max_length=64)]
 
+Vouching = Literal["good", "key-unknown", "key-retired", "key-revoked"]
+"""Whether a party stands by what a key of its own signed; all but `good` end a code of ours (`batch.key-retired`)."""
+
 
 class PartyDocumentError(PartnerError):
     """A party document cannot be taken.
@@ -62,7 +65,8 @@ class PartyDocumentError(PartnerError):
 class PartyError(SharingError):
     """A party cannot be known by this.
 
-    `party.code-invalid`, `party.url-invalid`, `party.ca-invalid`, `party.exists`, `party.own` or `party.unknown`.
+    `party.code-invalid`, `party.url-invalid`, `party.ca-invalid`, `party.exists`, `party.own`, `party.unknown` or
+    `party.state-wrong`.
     """
 
     code = "party.code-invalid"
@@ -92,22 +96,30 @@ class LastBatch(msgspec.Struct, frozen=True, kw_only=True):
     manifest: Hash
 
 
-class RetiredKey(msgspec.Struct, frozen=True, kw_only=True):
-    """A manifest key that signs no more, since the end of the day `ended`.
+class RetiredKey(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A manifest key that signs no more, since the instant `until`, or the end of the day `ended` where that is empty.
 
-    `last` has its last batch by dataset: what it seems to have signed beyond that came from a thief.
+    `last` has its last batch by dataset: what it seems to have signed beyond that came from a thief. A key that others
+    may have used is `compromised` from an instant on: then `last` has the last batch that a receipt pins from before.
+    Members that say nothing are left out.
     """
 
     key: Jwk
     ended: Day
     last: Annotated[dict[Word, LastBatch], Meta(max_length=256)]
+    until: str = ""
+    compromised: str = ""
 
 
-class RetiredVkey(msgspec.Struct, frozen=True, kw_only=True):
-    """The verifier key of a log or witness key that signs no more, since the end of the day `ended`."""
+class RetiredVkey(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The verifier key of a log or witness key that signs no more, since the end of the day `ended`.
+
+    `size` is that of the largest head a log key stands for; None where it does not say, or stands for none.
+    """
 
     vkey: Vkey
     ended: Day
+    size: Annotated[int, Meta(ge=0, le=2**53 - 1)] | None = None
 
 
 class Retired(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,19 +130,27 @@ class Retired(msgspec.Struct, frozen=True, kw_only=True):
     witness: Annotated[tuple[RetiredVkey, ...], Meta(max_length=64)] = ()
 
 
-class Keys(msgspec.Struct, frozen=True, kw_only=True):
-    """Keys in use: while one changes, the next stands beside the present one. `oauth` is a JWK set (RFC 7517)."""
+class Keys(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Keys in use: while one changes, the next stands beside the present one. `oauth` is a JWK set (RFC 7517).
+
+    `witnesses` has further verifier keys of the witness, while they change.
+    """
 
     manifest: Annotated[tuple[Jwk, ...], Meta(min_length=1, max_length=8)]
     oauth: dict[str, object]
     witness: Vkey
+    witnesses: Annotated[tuple[Vkey, ...], Meta(max_length=8)] = ()
 
 
-class Log(msgspec.Struct, frozen=True, kw_only=True):
-    """The exchange log's `origin` and what verifies its checkpoints (C2SP tlog-checkpoint)."""
+class Log(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The exchange log's `origin` and what verifies its checkpoints (C2SP tlog-checkpoint).
+
+    `vkeys` has further verifier keys, while they change: checkpoints then carry two signatures.
+    """
 
     origin: Origin
     vkey: Vkey
+    vkeys: Annotated[tuple[Vkey, ...], Meta(max_length=8)] = ()
 
 
 class Names(msgspec.Struct, frozen=True, kw_only=True):
@@ -173,9 +193,49 @@ class PartyDocument(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def manifest_keys(self) -> dict[str, Ed25519PublicKey]:
-        """Present and retired manifest keys by `kid`; how far a retired one vouches, `retired` says."""
+        """Present and retired manifest keys by `kid`; how far a retired one vouches, `vouches` says."""
         retired = (old.key for old in self.retired.manifest)
         return {jwk.kid: jwk.public for jwk in (*self.keys.manifest, *retired)}
+
+    @property
+    def log_vkeys(self) -> tuple[str, ...]:
+        """All that verify its log's checkpoints now."""
+        return (self.log.vkey, *self.log.vkeys)
+
+    def vouches(self, kid: str, *, dataset: str, seq: int, manifest: str) -> Vouching:
+        """Whether the party still stands by what its key `kid` signed as batch `seq` of a feed.
+
+        A retired key vouches up to its last number of each feed, and for that number with that manifest alone: so the
+        chain of predecessors before it is fixed, too. The signature itself is the caller's to have checked.
+        """
+        if any(jwk.kid == kid for jwk in self.keys.manifest):
+            return "good"
+        old = self.retired_key(kid)
+        if old is None:
+            return "key-unknown"
+        last = old.last.get(dataset)
+        if last is not None and (seq < last.seq or (seq, manifest) == (last.seq, last.manifest)):
+            return "good"
+        return "key-revoked" if old.compromised else "key-retired"
+
+    def vouches_receipt(self, kid: str, *, at: int) -> Vouching:
+        """Whether the party still stands by a receipt that its key `kid` signed, given at `at` (ms UTC) as it says.
+
+        A thief says what he likes, so of a compromised key no receipt is taken any more: those held already are.
+        """
+        if any(jwk.kid == kid for jwk in self.keys.manifest):
+            return "good"
+        old = self.retired_key(kid)
+        if old is None:
+            return "key-unknown"
+        if old.compromised:
+            return "key-revoked"
+        end = to_millis(old.until) if old.until else to_millis(f"{old.ended}T00:00:00Z") + DAY
+        return "good" if at < end else "key-retired"
+
+    def retired_key(self, kid: str) -> RetiredKey | None:
+        """The retired manifest key `kid`, if it is one."""
+        return next((old for old in self.retired.manifest if old.key.kid == kid), None)
 
     def expired(self, now: int) -> bool:
         """Whether an alarm is due at `now` (ms UTC); an expired document goes on being used."""
@@ -361,10 +421,15 @@ def _key_faults(document: PartyDocument) -> Iterator[tuple[str, str]]:
         yield "/keys", error.detail
     if len({jwk.x for jwk in signing}) != len(signing):
         yield "/keys", "one key stands there for two uses"
-    if not document.log.vkey.startswith(f"{document.log.origin}+"):
+    if not all(vkey.startswith(f"{document.log.origin}+") for vkey in document.log_vkeys):
         yield "/log/vkey", "the log's verifier key does not bear its origin's name"
     for ended in [old.ended for old in (*retired.log, *retired.witness)] + [old.ended for old in retired.manifest]:
         try:
             date.fromisoformat(ended)
         except ValueError:
             yield "/retired", "no such day"
+    try:
+        for instant in [text for old in retired.manifest for text in (old.until, old.compromised) if text]:
+            to_millis(instant)
+    except RecordError as error:
+        yield "/retired", error.detail

@@ -1,11 +1,14 @@
 """The gateway's own keys, each for one use, and how they lie on disk.
 
 Identity, manifest, log and witness keys are Ed25519; the OAuth key is P-256 for ES256 (RFC 7518). One PKCS#8 PEM file
-each, mode 0600 in a directory of mode 0700, encrypted when a passphrase is given. The identity key signs nothing but
-the party document, so its file may be kept off line. `secret.pem` signs nothing at all: what this gateway seals for
-itself (devices' passwords, cursors, pseudonyms) is sealed under secrets derived from it, so that the others can rotate.
+each, mode 0600 in a directory of mode 0700, encrypted when a passphrase is given: `manifest.pem` and so on are the keys
+a gateway begins with, `manifest-KID.pem` those that follow them. Which one signs is not told by the files: that is
+`gateway.keyring`'s. The identity key signs nothing but the party document, so its file may be kept off line.
+`secret.pem` signs nothing at all: what this gateway seals for itself (devices' passwords, cursors, pseudonyms) is
+sealed under secrets derived from it, so that the others can rotate.
 
-What this module must never do: write over a key, read one that other accounts can read, or use one key twice.
+What this module must never do: write over a key that could still sign, read one that other accounts can read, or use
+one key twice.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
@@ -30,6 +34,9 @@ from cryptography.hazmat.primitives.serialization import (
 from partners.oauth.keys import load_signing_key
 from schemas.errors import SharingError
 from schemas.jws import SigningKey
+
+Rotating = Literal["manifest", "log", "witness", "oauth"]
+"""What keys in `keys/` are for that rotate. Authorities for TLS rotate too, and lie in `tls/`."""
 
 _MAX_PEM = 16 * 1024  # bytes; ours are well under one kilobyte
 
@@ -128,6 +135,53 @@ def load_keys(directory: Path, *, passphrase: bytes | None = None) -> OwnKeys:
     return keys
 
 
+def load_identity(path: Path, *, passphrase: bytes | None = None) -> SigningKey:
+    """The identity key in a file of its own, wherever it is kept. Raises as `load_keys` does."""
+    return _signing_key(path, passphrase)
+
+
+def make_key(directory: Path, use: Rotating, *, passphrase: bytes | None = None) -> SigningKey | OauthKey:
+    """A new key for `use`, in a file of its own beside the present one. Raises as `write_private` does."""
+    key: SigningKey | OauthKey
+    if use == "oauth":
+        key = OauthKey.of(ec.generate_private_key(ec.SECP256R1()))
+    else:
+        key = SigningKey.of(ed25519.Ed25519PrivateKey.generate())
+    write_private(_file_of(directory, use, key.kid), private_pem(key.private, passphrase))
+    return key
+
+
+def find_key(
+    directory: Path, use: Rotating, kid: str, *, passphrase: bytes | None = None
+) -> SigningKey | OauthKey | None:
+    """The private half of the key `kid` of this use, None where it is not here.
+
+    Raises:
+        KeysError: its file cannot be used.
+    """
+    for path in (_file_of(directory, use, kid), directory / f"{use}.pem"):
+        if path.exists():
+            key = OauthKey.of(load_ec(path, passphrase)) if use == "oauth" else _signing_key(path, passphrase)
+            if key.kid == kid:
+                return key
+    return None
+
+
+def forget_key(directory: Path, use: Rotating, kid: str, *, successor: str, passphrase: bytes | None = None) -> bool:
+    """Destroy the private half of a key that signs no more; whether it was here.
+
+    Where it lies in the file that every gateway has, its `successor` takes that: one rename, and nothing is left of it.
+    """
+    own, first = _file_of(directory, use, kid), directory / f"{use}.pem"
+    if own.exists():
+        own.unlink()
+        return True
+    if find_key(directory, use, kid, passphrase=passphrase) is None:
+        return False
+    _file_of(directory, use, successor).rename(first)
+    return True
+
+
 def load_ec(path: Path, passphrase: bytes | None) -> ec.EllipticCurvePrivateKey:
     """The P-256 private key in `path`. Raises as `load_keys` does."""
     key = _load(path, passphrase)
@@ -156,6 +210,10 @@ def write_private(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _file_of(directory: Path, use: Rotating, kid: str) -> Path:
+    return directory / f"{use}-{kid}.pem"
 
 
 def _signing_key(path: Path, passphrase: bytes | None) -> SigningKey:

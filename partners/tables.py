@@ -6,6 +6,8 @@ stand when everything else is gone.
 
 from __future__ import annotations
 
+from itertools import combinations
+
 from sqlalchemy import (
     DDL,
     BigInteger,
@@ -33,6 +35,14 @@ metadata = MetaData(
 
 MAX_CLIENT_ID = 128  # characters
 MAX_JTI = 256  # characters
+MAX_KID = 128  # characters
+MAX_TOKEN_LIFE = 90 * 86_400_000  # ms of a personal token
+
+UNBOUND_SCOPES = ("records:submit", "records:read", "feeds:read")
+"""All that a client may have whose tokens are bound to nothing."""
+_UNBOUND = ", ".join(
+    repr(" ".join(some)) for count in (1, 2, 3) for some in combinations(UNBOUND_SCOPES, count)
+)  # in the order in which scopes are written down
 
 client = Table(
     "client",
@@ -42,12 +52,43 @@ client = Table(
     Column("kind", String(16), nullable=False),
     Column("scope", Text, nullable=False, comment="the most it may ask for, separated by spaces"),
     Column("binding", String(16), nullable=False, comment="what its tokens are bound to"),
-    Column("jwks", Text, nullable=False, comment="public keys as a JWK set (RFC 7517), as they were approved"),
+    Column("unbound_by", Text, nullable=True, comment="the administrator who let its tokens be bound to nothing"),
+    Column("subject", Text, nullable=True, comment="RFC 4514 name in certificates that its party's authority issues"),
     Column("state", String(16), nullable=False),
     Column("created", BigInteger, nullable=False),
     CheckConstraint("kind IN ('gateway', 'station', 'reader', 'auditor')", name="kind"),
-    CheckConstraint("binding IN ('dpop')", name="binding"),
+    CheckConstraint("binding IN ('dpop', 'mtls', 'none')", name="binding"),
+    CheckConstraint("(binding = 'none') = (unbound_by IS NOT NULL)", name="unbound_by"),
+    CheckConstraint(f"binding <> 'none' OR scope IN ({_UNBOUND})", name="unbound_scope"),
+    CheckConstraint("subject IS NULL OR binding = 'mtls'", name="subject"),
     CheckConstraint("state IN ('active', 'suspended', 'ended')", name="state"),
+)
+
+# Public keys and certificates of clients, each with its time; what has ended stays, for old signatures. A partner's
+# gateway has none here: its keys are those of the party document in force.
+client_key = Table(
+    "client_key",
+    metadata,
+    Column("client_id", String(MAX_CLIENT_ID), primary_key=True),
+    Column("kid", String(MAX_KID), primary_key=True, comment="of a certificate: its SHA-256 thumbprint (RFC 8705)"),
+    Column("jwk", Text, nullable=True, comment="the public key (RFC 7517) as it was approved; none: a certificate"),
+    Column("begins", BigInteger, nullable=False),
+    Column("ends", BigInteger, nullable=True),
+    CheckConstraint("ends IS NULL OR ends >= begins", name="times"),
+)
+
+# What people of the home party read with from their desktop tools. The token itself is not kept.
+personal_token = Table(
+    "personal_token",
+    metadata,
+    Column("digest", String(43), primary_key=True, comment="HMAC-SHA-256 under a key of this gateway, base64url"),
+    Column("id", String(16), nullable=False, unique=True),
+    Column("account", Text, nullable=False, index=True),
+    Column("name", Text, nullable=False, comment="what its owner calls it"),
+    Column("datasets", Text, nullable=False, comment="ids, separated by spaces"),
+    Column("created", BigInteger, nullable=False),
+    Column("ends", BigInteger, nullable=False),
+    CheckConstraint(f"ends <= created + {MAX_TOKEN_LIFE}", name="life"),
 )
 
 assertion_seen = Table(
@@ -155,7 +196,7 @@ receipt = Table(
     Index("ix_receipt_due", "state", "next_at"),
 )
 
-# How the last contact with each party went, as far as we were the one who called.
+# How the last contact with each party went: the first columns as far as we were the one who called.
 contact = Table(
     "contact",
     metadata,
@@ -163,6 +204,8 @@ contact = Table(
     Column("succeeded", BigInteger, nullable=True),
     Column("failed", BigInteger, nullable=True),
     Column("error", Text, nullable=False),
+    Column("skew", BigInteger, nullable=True, comment="ms by which its clock was ahead of ours at that time"),
+    Column("called", BigInteger, nullable=True, comment="when its gateway last called us, to about a minute"),
 )
 
 # The parties we exchange with. The document is verified again whenever it is read; what else stands here is the pin it
@@ -181,5 +224,20 @@ party = Table(
     Column("serial", BigInteger, nullable=False),
     Column("added", BigInteger, nullable=False),
     Column("refreshed", BigInteger, nullable=False, comment="when the document in force was last seen"),
-    CheckConstraint("state IN ('active', 'suspended')", name="state"),
+    CheckConstraint("state IN ('approved', 'active', 'suspended', 'ended')", name="state"),
+)
+
+# What became of a party's registration, one row for each change. Where another identity took the place of the pinned
+# one, that one's document stays here: what it signed still verifies with it.
+party_change = Table(
+    "party_change",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("party", String(32), nullable=False, index=True),
+    Column("state", String(16), nullable=False, comment="what it was from then on"),
+    Column("at", BigInteger, nullable=False),
+    Column("actor", Text, nullable=False, comment="the account; empty where it came about by itself"),
+    Column("reason", Text, nullable=False),
+    Column("proposal", Text, nullable=False, comment="which two persons decided; empty where it took one"),
+    Column("replaced", Text, nullable=True, comment="the document of the identity that was pinned before"),
 )

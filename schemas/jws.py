@@ -129,6 +129,12 @@ def peek(token: str) -> tuple[dict[str, object], dict[str, object]]:
     return _load(b64decode(parts[0])), _load(b64decode(parts[1]))
 
 
+def kid_of(token: str) -> str:
+    """The `kid` that `token` names, *unverified*; empty where it names none. Raises as `peek` does."""
+    kid = peek(token)[0].get("kid")
+    return kid if isinstance(kid, str) else ""
+
+
 def _dump(value: Mapping[str, object]) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
 

@@ -88,6 +88,35 @@ def prints(tree: ast.Module) -> Iterator[ast.AST]:
             yield node
 
 
+def shows_records_ungranted(tree: ast.Module) -> Iterator[ast.AST]:
+    """Records read for somebody without asking what that one may have.
+
+    A function that asks the store for a reader's records has the caller among its parameters, asks `allow` by itself,
+    and hands on the extent that it was given. What the store has for the home party's own duties is not for readers.
+    """
+    for function in ast.walk(tree):
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            calls = [node for node in ast.walk(function) if isinstance(node, ast.Call)]
+            reads = [call for call in calls if name_of(call.func) in READS_FOR_A_READER]
+            asks = any(name_of(call.func) == "allow" for call in calls)
+            yield from (call for call in reads if not (asks and has_caller(function) and hands_on_extent(call)))
+    for node in ast.walk(tree):
+        own = isinstance(node, ast.Attribute) and name_of(node.value) in STORE_OF_RECORDS
+        if own and node.attr not in NOT_FOR_A_READER_ALONE:
+            yield node
+        if isinstance(node, ast.ImportFrom) and (node.module or "").rpartition(".")[2] in STORE_OF_RECORDS:
+            yield from (alias for alias in node.names if alias.name[0].islower())
+
+
+def has_caller(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    arguments = (*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs)
+    return any(one.annotation is not None and name_of(one.annotation) in CALLERS for one in arguments)
+
+
+def hands_on_extent(call: ast.Call) -> bool:
+    return any(name_of(one) == "extent" for one in (*call.args, *(keyword.value for keyword in call.keywords)))
+
+
 def says_nothing(tree: ast.Module) -> Iterator[ast.AST]:
     if not (ast.get_docstring(tree) or "").strip():
         yield tree
@@ -117,6 +146,12 @@ def is_main(node: ast.AST) -> bool:
     return isinstance(node, ast.If) and "__main__" in ast.unparse(node.test)
 
 
+SERVING = ("gateway/api/", "gateway/console/")
+READS_FOR_A_READER = {"read_statements", "visible_series"}
+STORE_OF_RECORDS = {"records", "observations", "history"}
+NOT_FOR_A_READER_ALONE = {"marks_of"}  # judges values that are shown anyway; no mark is shown
+CALLERS = {"Caller", "Principal", "Asked"}  # `Asked` has a caller in it
+
 Rule = Callable[[ast.Module], Iterator[ast.AST]]
 
 RULES: dict[str, tuple[Rule, tuple[str, ...]]] = {
@@ -140,6 +175,15 @@ def test_the_code_keeps_the_rule(name: str) -> None:
     assert broken == []
 
 
+def test_what_serves_readers_shows_no_record_without_their_grant() -> None:
+    served = [(path, tree) for path, tree in modules() if path.startswith(SERVING)]
+    assert [
+        f"{path}:{getattr(node, 'lineno', 1)}" for path, tree in served for node in shows_records_ungranted(tree)
+    ] == []
+    reading = {path for path, tree in served for node in ast.walk(tree) if name_of(node) in READS_FOR_A_READER}
+    assert reading == {"gateway/api/records.py", "gateway/api/observations.py"}
+
+
 @pytest.mark.parametrize("path", [path for _, paths in RULES.values() for path in paths])
 def test_an_exception_that_nothing_needs_any_more_is_taken_out(path: str) -> None:
     rules = [rule for rule, paths in RULES.values() if path in paths]
@@ -158,6 +202,18 @@ def test_an_exception_that_nothing_needs_any_more_is_taken_out(path: str) -> Non
         (ends_transactions, "with engine.begin() as session: pass"),
         (ends_transactions, "connection.execute('COMMIT')"),
         (prints, "def f():\n    print(1)"),
+        (shows_records_ungranted, "def f(session, extent):\n    return read_statements(session, extent)"),
+        (shows_records_ungranted, "def f(s, caller: Caller):\n    return read_statements(s, Extent(everything=True))"),
+        (
+            shows_records_ungranted,
+            "def f(s, caller: Caller):\n    allow(s, caller)\n    return read_statements(s, Extent(everything=True))",
+        ),
+        (
+            shows_records_ungranted,
+            "def f(s):\n    extent = allow(s, somebody).extent\n    return visible_series(s, extent)",
+        ),
+        (shows_records_ungranted, "def f(s, caller: Caller):\n    return records.read_page(s, 'site')"),
+        (shows_records_ungranted, "from gateway.store.observations import fetch"),
         (says_nothing, "from __future__ import annotations"),
         (works_at_import, "engine = sqlalchemy.create_engine('sqlite://')"),
         (works_at_import, "app: FastAPI = FastAPI()"),
@@ -175,6 +231,11 @@ def test_the_rule_catches_what_it_forbids(rule: Rule, source: str) -> None:
     [
         (touches_records, "select(tables.batch)"),
         (touches_records, "'''Reads FROM observation.'''"),
+        (
+            shows_records_ungranted,
+            "def f(s, caller: Caller):\n    grant = allow(s, caller)\n    return read_statements(s, grant.extent, 'x')",
+        ),
+        (shows_records_ungranted, "from gateway.store.observations import Key, Row"),
         (works_at_import, "def create(settings):\n    return FastAPI()"),
         (works_at_import, "if __name__ == '__main__':\n    Database('')"),
     ],

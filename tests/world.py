@@ -35,6 +35,7 @@ from partners.oauth.keys import public_jwks
 from partners.oauth.metadata import TOKEN_PATH
 from partners.oauth.store import add_client
 from partners.principal import ClientKind, Principal
+from partners.reach import ANYWHERE
 from schemas.times import now_millis
 
 WUJIANG, JIASHAN, QINGPU = PARTIES = ("320509", "330421", "310118")
@@ -79,7 +80,7 @@ class Node:
         auth = GatewayAuth(
             issuer=self.url, token_endpoint=self.url + TOKEN_PATH, client_id=client_id, key=key, scopes=scopes
         )
-        client = PartnerClient(self.url, self.ca_pem, auth)
+        client = PartnerClient(self.url, self.ca_pem, auth, reach=ANYWHERE)
         self._stop.append(client.close)
         return client
 
@@ -91,7 +92,10 @@ class Node:
 def make_node(folder: Path, party: str, database_url: str | None = None) -> Node:
     """A gateway with its home under `folder`, migrated, not yet serving."""
     port, console = free_port(), free_port()
-    create_home(folder / party, party, f"https://127.0.0.1:{port}", now=now_millis())
+    create_home(
+        folder / party, party, f"https://127.0.0.1:{port}", now=now_millis(),
+        settings={"partners.networks": "127.0.0.0/8"},
+    )  # fmt: skip
     changes = {
         'partner = "127.0.0.1:8443"': f'partner = "127.0.0.1:{port}"',
         'console = "127.0.0.1:8444"': f'console = "127.0.0.1:{console}"',

@@ -355,8 +355,21 @@ def upgrade() -> None:
     # What is worthless after two minutes stays out of the write-ahead log.
     if op.get_bind().dialect.name == "postgresql":
         op.execute("ALTER TABLE proof_seen SET UNLOGGED")
-    for statement in append_only_triggers(op.get_bind().dialect.name):
-        op.execute(statement)
+    if op.get_bind().dialect.name == "postgresql":
+        for statement in append_only_triggers("postgresql"):
+            op.execute(statement)
+    else:
+        _append_only_on_sqlite("log_leaf", "idx = NEW.idx OR leaf_hash = NEW.leaf_hash")
+        _append_only_on_sqlite("log_tile", "level = NEW.level AND idx = NEW.idx")
+
+
+def _append_only_on_sqlite(table: str, same: str) -> None:
+    """The triggers of the tables as they are at this revision, which had no shards."""
+    refuse = f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
+    op.execute(f"CREATE TRIGGER {table}_no_update BEFORE UPDATE ON {table} {refuse}")
+    op.execute(f"CREATE TRIGGER {table}_no_delete BEFORE DELETE ON {table} {refuse}")
+    taken = f"WHEN EXISTS (SELECT 1 FROM {table} WHERE {same})"
+    op.execute(f"CREATE TRIGGER {table}_no_replace BEFORE INSERT ON {table} {taken} {refuse}")
 
 
 def downgrade() -> None:

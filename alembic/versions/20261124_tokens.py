@@ -1,7 +1,7 @@
 """Access tokens that were revoked before their time.
 
 Revision: 20261124_tokens
-Follows: 20261124_rates
+Follows: 20261124_registry
 """
 
 import sqlalchemy as sa
@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "20261124_tokens"
-down_revision = "20261124_rates"
+down_revision = "20261124_registry"
 branch_labels = None
 depends_on = None
 

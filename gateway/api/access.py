@@ -9,6 +9,7 @@ What waits for nothing is `async`: a plain function would cost each request a tr
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated
 from urllib.parse import unquote_to_bytes
 
@@ -18,6 +19,7 @@ from gateway.certificates import peer_certificate
 from gateway.db import ReadSession
 from gateway.errors import AccessDeniedError, RateExceededError, ReadOnlyError, RequestError
 from gateway.service import Gateway
+from partners.errors import ClientInactiveError
 from partners.grants import SCOPES, Counts, Decision, Meter, decide
 from partners.grants import Request as Wish
 from partners.plans import plans_in_force
@@ -83,19 +85,35 @@ def principal_of(request: Request, gateway: Home) -> Principal:
     """
     if b"access_token=" in request.scope["query_string"]:
         raise RequestError("a token is sent in the Authorization header, never in the address")
-    scope = request.scope
+    scope, now = request.scope, now_millis()
     principal = gateway.authorization.resource.authenticate(
         scope["method"],
         gateway.settings.url + scope["raw_path"].decode("latin-1"),
         headers_of(request),
-        now=now_millis(),
+        now=now,
         certificate=peer_certificate(scope),
     )
     request.state.principal = principal
+    gateway.calls.note(principal, now=now)
     return principal
 
 
 Caller = Annotated[Principal, Depends(principal_of)]
+
+
+def still_calls(gateway: Gateway, principal: Principal) -> Principal:
+    """A caller whose request has waited, as its client and its party stand now.
+
+    Raises:
+        ClientInactiveError: the client is suspended, ended, or gone since.
+    """
+    client = gateway.load_client(principal.client_id)
+    if client is None:
+        raise ClientInactiveError(
+            "this client is ended", code="client.ended", client_id=principal.client_id, party=principal.party
+        )
+    client.require_active()
+    return replace(principal, scopes=principal.scopes & client.scopes, suspended=client.party_suspended)
 
 
 PRIVATE: Mapping[str, str] = {"Cache-Control": "no-store, private"}

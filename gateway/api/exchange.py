@@ -7,13 +7,12 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from audit.receipts import open_receipt
 from gateway.api.access import PRIVATE, Body, Caller, Home, WritableHome, allow
 from gateway.errors import AccessDeniedError, NotFoundError, RequestError, problem
 from gateway.service import Gateway
 from gateway.store import feeds
 from gateway.sync.apply import apply_batch
-from gateway.sync.receive import take_receipt
+from gateway.sync.receive import read_receipt, take_receipt
 from partners.client import ZSTD
 from partners.delivery import is_owed_receipt, mark_sent, report_of
 from partners.directory import Party, find_party
@@ -68,7 +67,7 @@ def send_receipt(gateway: WritableHome, caller: Caller, body: Body, response: Re
         token = body.decode("ascii").strip()
     except UnicodeDecodeError as error:
         raise RequestError("a receipt is a compact JWS") from error
-    receipt = open_receipt(token, party.manifest_keys)
+    receipt = read_receipt(gateway, party, token)
     now = now_millis()
     with gateway.database.read() as session:
         owed = is_owed_receipt(session, receipt.manifest, caller.party)

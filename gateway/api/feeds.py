@@ -15,7 +15,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, StreamingResponse
 
-from gateway.api.access import PRIVATE, Caller, Home, Purpose, allow
+from gateway.api.access import PRIVATE, Caller, Home, Purpose, allow, still_calls
 from gateway.api.disclosure import log_disclosure
 from gateway.errors import CursorError, NotFoundError
 from gateway.service import Gateway
@@ -38,7 +38,8 @@ async def list_feeds(
 ) -> Response:
     """Answers at once, or with `wait` and `If-None-Match` when something differs from that state.
 
-    While it waits it holds neither a thread nor a database connection, and asks for the grant again afterwards.
+    While it waits it holds neither a thread nor a database connection, and asks afterwards whether the caller still may
+    call, and for the grant again.
     """
     seen = request.headers.get("if-none-match")
     deadline = time.monotonic() + min(wait, gateway.settings.max_wait)
@@ -49,6 +50,7 @@ async def list_feeds(
         # What moved may be nothing this caller reads, or our log: then it goes on waiting.
         if seen != etag or left <= 0 or not await gateway.heads_watch.wait(count, left):
             break
+        caller = await run_in_threadpool(still_calls, gateway, caller)
     headers = {"ETag": etag, **PRIVATE}
     if seen == etag:
         return Response(status_code=304, headers=headers)

@@ -6,6 +6,7 @@ client that has proven who it is, is in the log.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from ipaddress import IPv6Address, ip_address
 from typing import Annotated
 
@@ -15,10 +16,12 @@ from fastapi.responses import JSONResponse
 from audit.entry import make_entry
 from audit.form import REFUSAL
 from audit.log import append
-from gateway.api.access import Home, headers_of
+from gateway.api.access import Home, headers_of, principal_of
 from gateway.certificates import peer_certificate
-from gateway.party_document import own_document
+from gateway.party_document import published_document
 from gateway.service import Gateway
+from gateway.sync.refresh import document_tag, note_held, notice_assertion
+from partners.document import open_document
 from partners.oauth.client_auth import MAX_BODY, Answer
 from partners.oauth.introspection import IntrospectionEndpoint
 from partners.oauth.keys import public_jwks
@@ -32,7 +35,7 @@ from partners.oauth.metadata import (
 )
 from partners.oauth.revocation import RevocationEndpoint
 from partners.oauth.server import TokenEndpoint
-from schemas.errors import LimitError
+from schemas.errors import LimitError, SharingError
 from schemas.times import now_millis, utc_text
 
 router = APIRouter()
@@ -41,9 +44,20 @@ _PASSING = frozenset({"use_dpop_nonce", "temporarily_unavailable"})  # come agai
 
 
 @router.get("/.well-known/taipu", summary="The party document")
-def read_party_document(gateway: Home) -> Response:
-    """A compact JWS (`taipu-party+jws`), signed with the identity whose fingerprint two people compare."""
-    return Response(own_document(gateway.home), media_type="application/jose")
+def read_party_document(request: Request, gateway: Home) -> Response:
+    """A compact JWS (`taipu-party+jws`), signed with the identity whose fingerprint two people compare.
+
+    Its entity tag is its serial. A partner's gateway that asks with the tag it holds tells us which one that is.
+    """
+    token = published_document(gateway)
+    tag = document_tag(open_document(token))
+    holds = request.headers.get("if-none-match", "")
+    if holds and "authorization" in request.headers:
+        with suppress(SharingError):  # whoever it is gets the document
+            note_held(gateway, principal_of(request, gateway), holds, now=now_millis())
+    if holds == tag:
+        return Response(status_code=304, headers={"ETag": tag})
+    return Response(token, media_type="application/jose", headers={"ETag": tag})
 
 
 @router.get(METADATA_PATH, summary="Authorization server metadata (RFC 8414)")
@@ -98,6 +112,8 @@ def _answer(
     )
     if answer.client_id is not None and answer.error not in {None, *_PASSING}:
         _log_refusal(gateway, request, answer, now)
+    if answer.error == "invalid_client":
+        notice_assertion(gateway, body)
     return Response(answer.body, answer.status, headers=dict(answer.headers))
 
 

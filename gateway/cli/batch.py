@@ -37,7 +37,8 @@ class Keys:
         """That this party may have signed this batch with this key.
 
         Raises:
-            BatchError: `batch.provider-wrong`, or `batch.key-retired`: signed after its key's last number.
+            BatchError: `batch.provider-wrong`, or it does not stand by what this key signed under this number:
+                `batch.key-retired`, `batch.key-revoked`.
         """
         if self.document is None:
             return
@@ -45,12 +46,11 @@ class Keys:
         if manifest.provider != self.document.party:
             detail = f"party {self.document.party} signed in the name of {manifest.provider}"
             raise BatchError(detail, code="batch.provider-wrong")
-        kid = jws.peek(batch.token)[0]["kid"]
-        for old in self.document.retired.manifest:
-            if old.key.kid == kid:
-                last = old.last.get(manifest.dataset)
-                if last is None or manifest.seq > last.seq:
-                    raise BatchError("signed with a key after it was retired", code="batch.key-retired")
+        kid = jws.kid_of(batch.token)
+        vouched = self.document.vouches(kid, dataset=manifest.dataset, seq=manifest.seq, manifest=batch.hash)
+        if vouched != "good":
+            detail = f"party {manifest.provider} does not stand by what this key signed as number {manifest.seq}"
+            raise BatchError(detail, code=f"batch.{vouched}")
 
 
 @app.command("verify")

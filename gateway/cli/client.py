@@ -22,7 +22,7 @@ app = typer.Typer(help="OAuth clients of this gateway.", no_args_is_help=True)
 
 
 class Kind(StrEnum):
-    """What a client is. A partner's gateway is registered by `partner add`."""
+    """What a client is. A partner's gateway is registered with its party."""
 
     STATION = "station"
     READER = "reader"

@@ -14,7 +14,7 @@ from gateway.cli.terminal import InputError, ask, ask_hidden, say, say_json, say
 from gateway.console.people import as_json as account_as_json
 from gateway.people import changes
 from gateway.people.accounts import Newcomer, all_accounts, newcomer
-from gateway.people.enrolment import FOUNDERS, draw_setup_code, enrol, show_factor
+from gateway.people.enrolment import FOUNDERS, change_password, draw_setup_code, enrol, show_factor
 from gateway.people.roles import NAMES
 from gateway.people.sessions import sessions_of
 from gateway.service import Gateway
@@ -60,6 +60,23 @@ def enroll(
     """Set your password and second factor with the code that was drawn for you."""
     with opened(home) as gateway:
         _enrol(gateway, code or ask_hidden("Your code"), password_file, shown, None)
+
+
+@app.command("password")
+def password(
+    password_file: PasswordFile = None,
+    new_password_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The new password is this file's first line.")
+    ] = None,
+    home: HomeOption = Path(),
+) -> None:
+    """Choose another password; all your sessions end."""
+    with opened(home) as gateway:
+        by = signed_in(gateway, step_up=True)
+        before = given_password(password_file) if password_file else ask_hidden("The password that there is")
+        after = given_password(new_password_file) if new_password_file else _chosen_password()
+        change_password(gateway, by, before, after, now=now_millis())
+    tell(f"Sign in with it: taipu sign-in {by.account}")
 
 
 @app.command("setup-code")

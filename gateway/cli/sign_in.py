@@ -69,7 +69,8 @@ def sign_out(home: HomeOption = Path()) -> None:
         secret = session_secret(gateway.settings.home)
         with gateway.database.write() as session:
             end_session(session, secret)
-        session_file(gateway.settings.home).unlink(missing_ok=True)
+        if not os.environ.get(VARIABLE):
+            session_file(gateway.settings.home).unlink(missing_ok=True)
     tell("Signed out.")
 
 

@@ -74,7 +74,7 @@ def list_held(home: HomeOption = Path(), *, as_json: JsonOption = False) -> None
         say_table(("PROVIDER", "WAITS FOR", "NAME", "COUNT", "SINCE"), rows)
         if any(row[0] == gateway.party and row[1] == "factor" for row in rows):
             tell("Codes of ours wait for somebody to say what they mean: add rows to `taipu table show mappings`,")
-            tell("`taipu table propose mappings FILE --by PERSON`, and have somebody else approve them.")
+            tell("`taipu table propose mappings FILE`, and have somebody else approve them.")
 
 
 def _partner_row(status: PartnerStatus) -> tuple[object, ...]:

@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from gateway.api.access import Home
 from gateway.health import check_health
 from gateway.ingest.release import held_counts
-from gateway.party_document import own_document
+from gateway.party_document import published_document
 from gateway.sync.status import DELIVERY_STATES, read_status
 from partners.document import open_document
 from schemas.times import beijing_text, now_millis, utc_text
@@ -52,7 +52,7 @@ def read_status_page(gateway: Home) -> Response:
         status = read_status(session, gateway.party)
         held = held_counts(session)
     page = _PAGES.get_template("status.html").render(
-        names=open_document(own_document(gateway.home)).names,
+        names=open_document(published_document(gateway)).names,
         party=gateway.party,
         url=gateway.settings.url,
         origin=gateway.settings.log_origin,

@@ -117,10 +117,10 @@ def _check_promise(session: ReadSession, signer: Gateway, token: str, found: Pro
 
 def _is_kept(session: ReadSession, receipt: Receipt) -> bool:
     promised = jws.b64decode(receipt.entry)
-    index = exchange_log.find_leaf(session, promised)
-    if index is None or index >= exchange_log.head(session).signed_size:
+    place = exchange_log.find_place(session, promised)
+    if place is None or place.index >= exchange_log.head(session, place.shard).held:
         return False
-    return leaf_hash(exchange_log.entries(session, index, index + 1)[0]) == promised
+    return leaf_hash(exchange_log.entries(session, place.index, place.index + 1, place.shard)[0]) == promised
 
 
 def _check_log(gateway: Gateway, folder: Path, found: Proofs) -> None:

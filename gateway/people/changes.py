@@ -33,7 +33,7 @@ from gateway.people.accounts import (
     set_roles,
     set_state,
 )
-from gateway.people.enrolment import FOUNDERS, draw_code, log_change
+from gateway.people.enrolment import FOUNDERS, draw_code, log_change, void_codes
 from gateway.people.person import Person, actor_of
 from gateway.people.roles import CONFLICTS, NAMES, ROLES, Role
 from gateway.people.sessions import end_sessions
@@ -94,10 +94,18 @@ def propose_return(gateway: Gateway, name: str, *, by: Person, reason: str = "",
 
 
 def propose_recovery(gateway: Gateway, name: str, *, by: Person, reason: str = "", now: int) -> Proposal:
-    """Propose that the owner of an account sets password and second factor anew. Raises as `propose_return` does."""
+    """Propose that the owner of an account sets password and second factor anew. Raises as `propose_return` does.
+
+    Somebody else does: whoever is recovered cannot sign in to draw the code.
+
+    Raises:
+        PersonError: `person.own-recovery`.
+    """
     by.require(RECOVERY.propose)
     with gateway.database.write() as session:
         account = _active(session, name, now)
+        if account.name == by.account:
+            raise PersonError("somebody else has to propose it, and draws the code then", code="person.own-recovery")
         content = {"account": account.name, "roles": sorted(account.roles)}
         return _propose(gateway, session, RECOVERY, content, by, reason, now)
 
@@ -128,7 +136,8 @@ def draw_enrolment_code(gateway: Gateway, proposal: str, *, by: Person, now: int
 
 
 def disable(gateway: Gateway, name: str, *, by: Person, now: int) -> Account:
-    """Keep somebody out from this moment: no session of theirs goes on, none can be opened.
+    """Keep somebody out from this moment: no session of theirs goes on, none can be opened, and what they proposed and
+    still waits is never done.
 
     Raises:
         AccessDeniedError: `person.not-permitted`.
@@ -141,6 +150,8 @@ def disable(gateway: Gateway, name: str, *, by: Person, now: int) -> Account:
         _require_others_left(session, account.name, (), now)
         set_state(session, account.name, "disabled")
         end_sessions(session, account.name)
+        void_codes(session, account.name)
+        proposals.reject_all_of(gateway, session, account.name, by=by, now=now)
         log_change(gateway, session, "disabled", account.name, by=by, now=now)
         left = known_account(session, account.name, now=now)
     gateway.signals.logged.send()

@@ -34,11 +34,11 @@ from gateway.people.accounts import (
     require_new,
     set_factors,
 )
-from gateway.people.passwords import check_new
+from gateway.people.passwords import check_new, cut
 from gateway.people.person import Person, actor_of
 from gateway.people.second_factor import SecondFactor, matching_step, new_secret
 from gateway.people.sessions import end_sessions, forget_ended
-from gateway.people.tries import forget_old
+from gateway.people.tries import forget_old, require_turn, succeed, take_turn
 from gateway.service import Gateway
 from partners.document import open_document
 from schemas.jws import b64encode
@@ -71,8 +71,13 @@ def draw_setup_code(gateway: Gateway, role: Founder, *, now: int) -> str:
 
 def draw_code(session: WriteSession, account: str, *, now: int) -> str:
     """A code for the owner of `account`, in place of any drawn before."""
-    session.execute(delete(_table).where(_table.c.account == account))
+    void_codes(session, account)
     return _draw(session, now, account=account)
+
+
+def void_codes(session: WriteSession, account: str) -> None:
+    """No code that was drawn for the owner of `account` is good any more."""
+    session.execute(delete(_table).where(_table.c.account == account))
 
 
 def show_factor(gateway: Gateway, code: str, *, account: str = "", now: int) -> SecondFactor:
@@ -134,18 +139,25 @@ def change_password(gateway: Gateway, by: Person, before: str, after: str, *, no
         PersonError: `password.…`.
     """
     by.require_recent(now)
+    table, slot = tables.account, gateway.tries.slot("change", by.account)
     with gateway.database.read() as session:
         account = known_account(session, by.account, now=now)
-        kept = session.scalar(select(tables.account.c.password).where(tables.account.c.name == by.account))
     check_new(after, (account.name, account.full_name, account.person, *_words_of(gateway)))
     if before == after:
         raise PersonError("this is the password that there is", code="password.same")
     with gateway.passwords.place():
-        if not gateway.passwords.verify(kept or "", before):
+        with gateway.database.write() as session:
+            turn = take_turn(session, slot, now=now)
+            kept = session.scalar(select(table.c.password).where(table.c.name == by.account)) or ""
+        require_turn(turn)
+        if not gateway.passwords.verify(kept, cut(before)):
             raise SignInError("this is not the password", code="sign-in.refused")
         encoded = gateway.passwords.hash(after)
     with gateway.database.write() as session:
-        session.execute(update(tables.account).where(tables.account.c.name == by.account).values(password=encoded))
+        still = (table.c.name == by.account, table.c.password == kept)  # a recovery may have come between
+        if session.execute(update(table).where(*still).values(password=encoded)).rowcount != 1:
+            raise SignInError("this is not the password", code="sign-in.refused")
+        succeed(session, slot)
         end_sessions(session, by.account)
         log_change(gateway, session, "password", by.account, by=by, now=now)
     gateway.signals.logged.send()

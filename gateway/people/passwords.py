@@ -95,6 +95,11 @@ def check_new(password: str, known: Iterable[str]) -> None:
         raise PersonError(detail, code="password.guessable")
 
 
+def cut(password: str) -> str:
+    """As much of what somebody sent as a password can have, and one character more: nothing longer is ever hashed."""
+    return plain(password[: 4 * LONGEST])[: LONGEST + 1]
+
+
 def plain(password: str) -> str:
     """A password in one spelling: keyboards differ in how they compose characters (NIST SP 800-63B, NFKC)."""
     return unicodedata.normalize("NFKC", password)

@@ -21,11 +21,11 @@ from gateway.db import ReadSession, WriteSession
 from gateway.errors import SignInError
 from gateway.people import tables
 from gateway.people.accounts import account_name
-from gateway.people.passwords import LONGEST
+from gateway.people.passwords import cut
 from gateway.people.person import actor_of
 from gateway.people.second_factor import matching_step, take_step
 from gateway.people.sessions import Origin, open_session, origin_of, person_of, renew_session
-from gateway.people.tries import Turn, draw, note_unheard_of, succeed, take_turn, wait_of
+from gateway.people.tries import Turn, draw, note_unheard_of, require_turn, succeed, take_turn, wait_of
 from gateway.service import Gateway
 from schemas.times import utc_text
 
@@ -50,7 +50,7 @@ def sign_in(
     name = account_name(name)
     with gateway.passwords.place():
         turn, account = _begin(gateway, name, origin, address, now)
-        right = gateway.passwords.verify(account.password if account else "", password[: LONGEST + 1])
+        right = gateway.passwords.verify(account.password if account else "", cut(password))
     with gateway.database.write() as session:
         opened = _open(gateway, session, account, code, turn, origin, now) if account and right else None
         if account is None:
@@ -84,7 +84,7 @@ def confirm(gateway: Gateway, secret: str, code: str, *, now: int) -> str:
             _log(gateway, session, person.account, "confirmed" if taken else "not-confirmed", origin, turn, now)
         new = renew_session(session, secret, now=now) if taken else ""
     gateway.signals.logged.send()
-    _require_turn(turn)
+    require_turn(turn)
     if not new:
         raise SignInError("this is not the code of this moment, or it was taken before", code="sign-in.refused")
     return new
@@ -98,7 +98,7 @@ def heed_address(gateway: Gateway, address: str, *, now: int) -> None:
     """
     with gateway.database.write() as session:
         wait = draw(session, gateway.tries.address(address), now=now)
-    _require_turn(Turn(wait))
+    require_turn(Turn(wait))
 
 
 def _begin(
@@ -111,7 +111,7 @@ def _begin(
         wait = wait or wait_of(session, tries.slot("code", origin, name), now=now)
         turn = Turn(wait) if wait else take_turn(session, tries.slot("password", origin, name), now=now)
         account = _account(session, name)
-    _require_turn(turn)
+    require_turn(turn)
     return turn, account
 
 
@@ -139,13 +139,6 @@ def _take_code(gateway: Gateway, session: WriteSession, account: Row[Any], code:
 
 def _account(session: ReadSession, name: str) -> Row[Any] | None:
     return session.execute(select(tables.account).where(tables.account.c.name == name)).one_or_none()
-
-
-def _require_turn(turn: Turn) -> None:
-    if turn.wait:
-        seconds = -(-turn.wait // 1000)
-        detail = f"too many tries have failed: the next one is heard in {seconds} s"
-        raise SignInError(detail, code="sign-in.wait", extra={"retry_after": seconds})
 
 
 def _log(

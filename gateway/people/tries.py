@@ -18,6 +18,7 @@ from typing import Any
 from sqlalchemy import Row, delete, select, text, update
 
 from gateway.db import ReadSession, WriteSession
+from gateway.errors import SignInError
 from gateway.people import tables
 
 FREE = 5  # failures without a delay
@@ -71,6 +72,18 @@ def wait_of(session: ReadSession, slot: str, *, now: int) -> int:
     """How many ms a try at `slot` would have to wait at `now` (ms UTC)."""
     until = session.scalar(select(_table.c.until).where(_table.c.subject == slot))
     return 0 if until is None else max(0, until - now)
+
+
+def require_turn(turn: Turn) -> None:
+    """Go on only with a try that is heard.
+
+    Raises:
+        SignInError: `sign-in.wait`.
+    """
+    if turn.wait:
+        seconds = -(-turn.wait // 1000)
+        detail = f"too many tries have failed: the next one is heard in {seconds} s"
+        raise SignInError(detail, code="sign-in.wait", extra={"retry_after": seconds})
 
 
 def take_turn(session: WriteSession, slot: str, *, now: int) -> Turn:

@@ -109,6 +109,15 @@ def manifests(session: ReadSession, provider: str, dataset: str, *, after: int) 
         yield row.seq, row.manifest
 
 
+def signed_down(session: ReadSession, provider: str, dataset: str) -> Iterator[tuple[int, str, str, int]]:
+    """Number, manifest hash, compact manifest and instant (ms UTC) of every batch held, newest first."""
+    query = select(_batch.c.seq, _batch.c.manifest, _batch.c.token, _batch.c.at)
+    query = query.where(_batch.c.provider == provider, _batch.c.dataset == dataset).order_by(_batch.c.seq.desc())
+    with session.execute(query.execution_options(yield_per=64)) as rows:
+        for row in rows:
+            yield row.seq, row.manifest, row.token, row.at
+
+
 def find_batch(
     session: ReadSession, provider: str, dataset: str, seq: int, *, since: int | None = None
 ) -> StoredBatch | None:

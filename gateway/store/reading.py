@@ -135,8 +135,6 @@ def _hidden(
     """The members of `record` that the reader does not see; None where it may not see the record at all."""
     if extent.everything or (extent.own and provider == extent.party):
         return frozenset()
-    if isinstance(record, Case) and extent.party not in record.to:
-        return None  # whatever a dataset says: a step is for those it names
     site = site_of(record)
     programmes = sites.programmes(session, provider, [site]) if site else {}
     for dataset, start in zip(extent.datasets, extent.starts, strict=True):

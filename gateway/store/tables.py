@@ -360,6 +360,63 @@ proposal = Table(
     Index(None, "state", "kind", "subject"),
 )
 
+# The gateway's own keys that rotate, once a use has had more than one: public halves, and from when to when each signs.
+# The private halves are files, found by kid. Without rows for a use, the one key in its first file is in use.
+own_key = Table(
+    "own_key",
+    metadata,
+    Column("kid", Text, primary_key=True),
+    Column("use", Text, nullable=False),
+    Column("public", Text, nullable=False),  # base64url of 32 bytes; oauth: a JWK as JSON; tls: certificates in PEM
+    Column("made", BigInteger, nullable=False),
+    Column("published", BigInteger),  # since when a party document names it, and the serial of the first that did
+    Column("serial", BigInteger),
+    Column("begins", BigInteger),  # signs from this instant on; NULL: it is the next
+    Column("ends", BigInteger),  # signs no more from this instant on
+    Column("reason", Text, nullable=False),  # why it ended: rotated | lost | compromised | stopped
+    Column("since", BigInteger),  # from when on others may have used it
+    Column("last", Text),  # JSON: by dataset the last number and manifest it stands for; NULL: not settled yet
+    Column("settled", BigInteger),  # when nothing was left to be done about its end
+    CheckConstraint("use IN ('manifest', 'log', 'witness', 'oauth', 'tls')", name="use"),
+    CheckConstraint("reason IN ('', 'rotated', 'lost', 'compromised', 'stopped')", name="reason"),
+    Index(None, "use", "begins"),
+)
+
+# The party documents this gateway has published since its first one, which is a file.
+own_document = Table(
+    "own_document",
+    metadata,
+    Column("serial", BigInteger, primary_key=True, autoincrement=False),
+    Column("token", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+
+# Party documents on their way between us and each partner: which of ours it holds, when we last asked for its own, and
+# what was wrong with the answer, if something was.
+document_exchange = Table(
+    "document_exchange",
+    metadata,
+    Column("party", Text, primary_key=True),
+    Column("holds", BigInteger),  # the serial of ours that it said it holds
+    Column("told", BigInteger),  # when it said so first
+    Column("asked", BigInteger),
+    Column("alarm", Text, nullable=False),  # a code, or nothing
+    Column("alarmed", BigInteger),
+)
+
+# Batches that a key signed which others may have used, and that nothing pins from before: not to be relied on.
+doubted_batch = Table(
+    "doubted_batch",
+    metadata,
+    Column("provider", Text, primary_key=True),
+    Column("dataset", Text, primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("manifest", Text, primary_key=True),
+    Column("kid", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+
 
 def decided_for_good(dialect: str, table: str = "table_version") -> list[str]:
     """The statements that make a database refuse to change or delete a decided row of `table`, for either engine."""

@@ -7,6 +7,7 @@ one transaction: the cursor is never ahead of its data.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from audit.entry import make_entry
@@ -36,6 +37,7 @@ from schemas.records import Case
 from schemas.times import to_millis, utc_text
 
 _STOPPING = (evidence.FORK, "feed.predecessor-wrong")  # the provider signed two histories: people decide
+STOLEN = "batch.key-revoked"
 TOLERATED_SKEW = 60_000  # ms a partner's clock may be ahead of ours
 
 
@@ -60,14 +62,17 @@ class Applied:
 
 def apply_batch(
     gateway: Gateway, party: Party, dataset: str, file: bytes, *, now: int, expected: int | None = None,
-    frame: bytes | None = None,
+    frame: bytes | None = None, passed_over: bool = False,
 ) -> Applied:  # fmt: skip
     """Take one batch file of a feed of `party`, as number `expected` if that was said. `now` in ms UTC.
 
-    `frame` is the zstd frame that `file` came in, if it came in one: it is kept as it is.
+    `frame` is the zstd frame that `file` came in, if it came in one: it is kept as it is. A batch under a stolen key,
+    which the provider does not stand by, is refused whole and spends its number where it is `passed_over`: where later
+    batches of the feed, under a key that is good, follow on it (`is_passed_over`).
 
     Raises:
-        BatchError: it is not what the provider signed; nothing has changed, bounded evidence is kept.
+        BatchError: it is not what the provider signed, or is signed with a key it does not stand by that far
+            (`batch.key-retired`, `batch.key-revoked`); nothing has changed, bounded evidence is kept.
         ConflictError: `feed.gap` or `feed.before-start` (with the number expected), `feed.fork` or
             `feed.predecessor-wrong` (evidence kept, the feed stops), `feed.stopped`.
         WaitingError: the plan version it names is not here yet, or it comes from the future.
@@ -77,16 +82,28 @@ def apply_batch(
         batch = open_batch(file, party.manifest_keys)
         _check_feed(batch, party.code, dataset, expected)
     except BatchError as error:
+        if error.code == "batch.key-unknown":
+            gateway.ask_document(party.code)
         _keep(gateway, party.code, dataset, None, error, file, now)
         raise
-    # 2. It is the next of the feed, or one we have; looked at first without the lock, to be quick about old ones.
+    # 2. It is the next of the feed, or one we have; looked at first without the lock, to be quick about old ones. What
+    #    is new must be signed with a key that the provider still stands by.
     with gateway.database.read() as session:
         known = _find_known(session, batch)
-        granted = _granted(session, gateway.party, batch, now) if known is None else None
     if known is not None:
         return known
+    doubted: Problem | None = None
+    try:
+        _check_vouched(batch, party)
+    except BatchError as error:
+        _keep(gateway, party.code, dataset, batch.manifest.seq, error, file, now)
+        if not passed_over or error.code != STOLEN:
+            raise
+        doubted = Problem("line 1", "refused", error.code, error.detail)
+    with gateway.database.read() as session:
+        granted = _granted(session, gateway.party, batch, now)
     # 3. Its records, through the one door. Decoding and numbering need no lock.
-    refusal = _judge(granted, batch)
+    refusal = doubted or _judge(granted, batch)
     parcel = Parcel() if refusal else _unpack(batch, Terms(gateway.governed.at(now)))
     refusal = refusal or _malformed(parcel, party.code, batch.manifest.count)
     prepared = gateway.door.prepare(party.code, Parcel(problems=parcel.problems) if refusal else parcel, now=now)
@@ -106,6 +123,27 @@ def apply_batch(
     return applied
 
 
+def is_passed_over(party: Party, files: Sequence[bytes]) -> bool:
+    """Whether the provider's feed goes on behind the first of `files`, each the next batch, under a key that is good.
+
+    Then it is the provider's own although a stolen key signed it, and the number is spent: its content is not relied
+    on, and the records come again in a batch of their own.
+    """
+    before: Batch | None = None
+    for file in files:
+        try:
+            batch = open_batch(file, party.manifest_keys)
+        except BatchError:
+            return False
+        if before is not None:
+            if batch.manifest.prev != before.hash:
+                return False
+            if any(jwk.kid == jws.kid_of(batch.token) for jwk in party.document.keys.manifest):
+                return True
+        before = batch
+    return False
+
+
 def _check_feed(batch: Batch, provider: str, dataset: str, expected: int | None) -> None:
     manifest = batch.manifest
     if manifest.provider != provider or manifest.dataset != dataset:
@@ -113,6 +151,16 @@ def _check_feed(batch: Batch, provider: str, dataset: str, expected: int | None)
     if expected is not None and manifest.seq != expected:
         detail = f"the batch is number {manifest.seq}, not {expected}"
         raise BatchError(detail, code="batch.number-wrong", pointers=["line 1"])
+
+
+def _check_vouched(batch: Batch, party: Party) -> None:
+    manifest = batch.manifest
+    vouched = party.document.vouches(
+        jws.kid_of(batch.token), dataset=manifest.dataset, seq=manifest.seq, manifest=batch.hash
+    )
+    if vouched != "good":
+        detail = f"party {party.code} does not stand by what this key signed as number {manifest.seq}"
+        raise BatchError(detail, code=f"batch.{vouched}", pointers=["line 1"])
 
 
 def _find_known(session: ReadSession, batch: Batch) -> Applied | None:

@@ -7,20 +7,22 @@ the data, so the next round goes on from what was stored.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import structlog
 
 from gateway.service import Gateway
 from gateway.store import evidence, feeds
-from gateway.sync.apply import WaitingError, apply_batch
-from gateway.sync.links import Links, note_contact
+from gateway.sync.apply import STOLEN, Applied, WaitingError, apply_batch, is_passed_over
+from gateway.sync.contacts import note_contact
+from gateway.sync.links import Links, may_pass
 from partners.client import PartnerClient, RemoteHead
 from partners.delivery import due_receipts, hasten_pushes, mark_sent, mark_unsent
-from partners.directory import Party
+from partners.directory import Party, find_party
 from partners.errors import PartnerError, PartnerRefusedError, PartnerUnreachableError
 from partners.plans import plans_in_force
-from schemas.errors import SharingError
+from schemas.errors import BatchError, SharingError
 from schemas.times import now_millis
 
 log = structlog.get_logger()
@@ -65,7 +67,7 @@ class Puller:
             if head.provider == self.code and head.dataset not in resting:
                 taken += self._try(party, client, head)
         self.seen = seen  # only now: had we stopped before, the same answer must come again
-        self._note_success()
+        self._note_success(client.skew)
         return taken
 
     def _try(self, party: Party, client: PartnerClient, head: RemoteHead) -> int:
@@ -84,11 +86,12 @@ class Puller:
         self.rests.pop(head.dataset, None)
         return taken
 
-    def _note_success(self) -> None:
+    def _note_success(self, skew: int | None) -> None:
         """The partner answered; what rests is still shown as a fault. Whoever answers is there to be pushed to."""
         now = now_millis()
         with self.gateway.database.write() as session:
-            note_contact(session, self.code, now=now, error="; ".join(rest.error for rest in self.rests.values()))
+            error = "; ".join(rest.error for rest in self.rests.values())
+            note_contact(session, self.code, now=now, error=error, skew=skew)
             hastened = hasten_pushes(session, self.code, now=now)
         if hastened:
             self.gateway.signals.published.send()
@@ -118,16 +121,20 @@ class Puller:
             with self.gateway.database.read() as session:
                 held = feeds.head(session, self.code, head.dataset)
                 found = plans_in_force(session, now).dataset(self.code, head.dataset)
-            if held.stopped or (found is not None and found[1].mode == "push"):
+                known = find_party(session, self.code)  # while we waited, somebody may have suspended it
+            dataset = found[1] if found is not None else None
+            if held.stopped or (dataset is not None and dataset.mode == "push"):
+                return taken
+            if known is None or not may_pass(known, dataset):
                 return taken
             if held.seq >= head.seq:
                 # Pages may bring more than the head told of; only what was held before it can contradict it.
                 if not moved and (held.seq > head.seq or held.manifest != head.manifest):
                     self._report_set_back(head, held, now)
                 return taken
-            for frame in client.feed_page(self.code, head.dataset, after=held.seq):
-                file = feeds.from_frame(frame)
-                applied = apply_batch(self.gateway, party, head.dataset, file, now=now_millis(), frame=frame)
+            frames = client.feed_page(self.code, head.dataset, after=held.seq)
+            for place, frame in enumerate(frames):
+                applied = self._apply(party, head.dataset, frame, frames[place:])
                 taken += applied.fresh
                 log.info("batch.applied", provider=self.code, dataset=head.dataset, verdict=applied.verdict)
             self.send_receipts(party, client)
@@ -135,6 +142,16 @@ class Puller:
                 if feeds.head(session, self.code, head.dataset).seq == held.seq:
                     return taken  # an empty page: whatever the head said, there is nothing for us
             moved = True
+
+    def _apply(self, party: Party, dataset: str, frame: bytes, following: Sequence[bytes]) -> Applied:
+        """Take a batch; pass over one that a stolen key signed where those `following` show that the feed goes on."""
+        file = feeds.from_frame(frame)
+        try:
+            return apply_batch(self.gateway, party, dataset, file, now=now_millis(), frame=frame)
+        except BatchError as error:
+            if error.code != STOLEN or not is_passed_over(party, [feeds.from_frame(one) for one in following]):
+                raise
+        return apply_batch(self.gateway, party, dataset, file, now=now_millis(), frame=frame, passed_over=True)
 
     def _report_set_back(self, head: RemoteHead, held: feeds.FeedHead, now: int) -> None:
         """The partner's head is behind ours, or differs: it was restored from a backup, or shows us another history."""

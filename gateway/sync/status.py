@@ -10,7 +10,7 @@ from gateway.ingest.release import held_counts
 from gateway.store import feeds, queue
 from gateway.store.evidence import evidence_counts
 from gateway.store.feeds import FeedHead
-from gateway.sync.links import Contact, contacts
+from gateway.sync.contacts import Contact, contacts
 from partners.delivery import delivery_counts, pending_receipts
 from partners.directory import Party, parties
 

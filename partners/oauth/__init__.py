@@ -11,7 +11,8 @@
     dpop       proofs of possession, made and checked (RFC 9449); replay keeps each to one use, nonces make them fresh
     buckets    how often somebody may ask, before anything is looked at
     keys, jwt  which keys and which signed texts are taken at all
-    clients    the client record; store keeps it
+    clients    the client record; store keeps it, registered says what keys and certificates it may bring
+    certificates    what a client certificate says, and who issued it (RFC 8705)
 
 Nothing here knows a web framework. No shared secrets exist, and no token without a key that proves it, but for the few
 clients that an administrator has marked.

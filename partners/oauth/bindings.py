@@ -7,15 +7,10 @@ request: a caller that could choose would choose the weakest.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from partners.errors import AuthenticationError
-from schemas.jws import b64encode
-
-UNBOUND_SCOPES = frozenset({"records:submit", "records:read", "feeds:read"})
-"""All that a token without a binding can be good for."""
 
 _THUMBPRINT = 43  # characters of base64url for SHA-256
 
@@ -55,8 +50,3 @@ def read_binding(claims: Mapping[str, object]) -> Binding:
         case {"x5t#S256": str(thumbprint), **others} if not others and len(thumbprint) == _THUMBPRINT:
             return Binding("mtls", thumbprint)
     raise AuthenticationError("the access token is not bound to a key", code="token.unbound")
-
-
-def certificate_thumbprint(der: bytes) -> str:
-    """The `x5t#S256` of a certificate: base64url of the SHA-256 over its DER (RFC 8705, section 3.1)."""
-    return b64encode(hashlib.sha256(der).digest())

@@ -1,9 +1,10 @@
 """Tokens and proofs for our own calls to a partner: `GatewayAuth`, to be given to an `httpx.Client`.
 
 It asks the partner's token endpoint with a fresh assertion each time (RFC 7523, audience the issuer alone), keeps the
-token until shortly before it ends, and signs a fresh DPoP proof for each request (RFC 9449). It trusts nothing the
-partner answers beyond its form, and reads no more of it than it needs; bodies of the calls themselves stay unread, so
-that they can be streamed.
+token until shortly before it ends, and signs a fresh DPoP proof for each request (RFC 9449). A partner that binds our
+tokens to our client certificate instead (RFC 8705) answers with a bearer token, which then goes without a proof. It
+trusts nothing the partner answers beyond its form, and reads no more of it than it needs; bodies of the calls
+themselves stay unread, so that they can be streamed.
 
 httpx reports connection faults of a token request as its own exceptions, like those of the call they belong to:
 whoever uses the `httpx.Client` maps both.
@@ -45,13 +46,16 @@ Flow = Generator[httpx.Request, httpx.Response, None]
 class _Token:
     text: str
     good_until: int  # milliseconds UTC
+    proven: bool  # it is bound to our proof key; otherwise to our certificate
 
 
 class GatewayAuth(httpx.Auth):
     """Authenticates this gateway to one partner. One for each partner and set of scopes; safe to share between threads.
 
     `key` is our oauth key, whose public half the partner has registered for `client_id`. Proofs use a key made here
-    and known to nobody: it ends with this object, and so do the tokens bound to it. `clock` gives milliseconds UTC.
+    and known to nobody: it ends with this object, and so do the tokens bound to it. `certified` says that calls show a
+    client certificate: without one, a token that is not bound to the proof key is not taken. `clock` gives milliseconds
+    UTC.
     """
 
     def __init__(
@@ -62,6 +66,7 @@ class GatewayAuth(httpx.Auth):
         client_id: str,
         key: ECKey,
         scopes: Collection[str],
+        certified: bool = False,
         clock: Callable[[], int] = now_millis,
     ) -> None:
         self._issuer = issuer
@@ -69,12 +74,17 @@ class GatewayAuth(httpx.Auth):
         self._client_id = client_id
         self._key = key
         self._scope = " ".join(scopes)
+        self._certified = certified
         self._clock = clock
         self._proof_key = ECKey.generate_key("P-256")
         self._renewing = threading.Lock()  # held by the one thread that asks for a token
         self._token: _Token | None = None
         self._token_nonce: str | None = None  # what the token endpoint wants in the next proof
         self._call_nonce: str | None = None  # what the protected resources want in it
+
+    def use_key(self, key: ECKey) -> None:
+        """Sign assertions with another oauth key of ours from now on; tokens that we have stay good."""
+        self._key = key
 
     def sync_auth_flow(self, request: httpx.Request) -> Flow:
         """Send `request` with a token and a proof: again with a nonce if asked for one, again with a new token if the
@@ -104,6 +114,10 @@ class GatewayAuth(httpx.Auth):
                 return
 
     def _sign(self, request: httpx.Request, token: _Token) -> None:
+        if not token.proven:
+            request.headers["Authorization"] = f"Bearer {token.text}"
+            request.headers.pop("DPoP", None)  # of an attempt with another token
+            return
         request.headers["Authorization"] = f"DPoP {token.text}"
         request.headers["DPoP"] = make_proof(
             self._proof_key,
@@ -127,7 +141,7 @@ class GatewayAuth(httpx.Auth):
             answer = yield from self._ask()
             if answer.status_code == 400 and _error(answer) == "use_dpop_nonce":
                 answer = yield from self._ask()
-            self._token = _read_token(answer, self._clock())
+            self._token = _read_token(answer, self._clock(), certified=self._certified)
             return self._token
 
     def _ask(self) -> Generator[httpx.Request, httpx.Response, httpx.Response]:
@@ -151,7 +165,7 @@ class GatewayAuth(httpx.Auth):
         return answer
 
     def _assertion(self, now: int) -> str:
-        issued = now // 1000
+        issued, key = now // 1000, self._key
         claims = {
             "iss": self._client_id,
             "sub": self._client_id,
@@ -160,7 +174,7 @@ class GatewayAuth(httpx.Auth):
             "iat": issued,
             "exp": issued + ASSERTION_LIFETIME,
         }
-        return sign_jwt(self._key, {"typ": "JWT", "kid": self._key.kid}, claims)
+        return sign_jwt(key, {"typ": "JWT", "kid": key.kid}, claims)
 
 
 class _BoundedStream(httpx.SyncByteStream):
@@ -205,16 +219,18 @@ def _members(answer: httpx.Response) -> dict[str, object]:
     return value if isinstance(value, dict) else {}
 
 
-def _read_token(answer: httpx.Response, now: int) -> _Token:
+def _read_token(answer: httpx.Response, now: int, *, certified: bool) -> _Token:
     if answer.status_code != 200:
         raise _refusal(answer)
     members = _members(answer)
     text, kind, seconds = (members.get(name) for name in ("access_token", "token_type", "expires_in"))
-    if not isinstance(text, str) or not _TOKEN68.fullmatch(text) or not isinstance(kind, str) or kind.lower() != "dpop":
+    kinds = ("dpop", "bearer") if certified else ("dpop",)
+    if not isinstance(text, str) or not _TOKEN68.fullmatch(text) or str(kind).lower() not in kinds:
         raise PartnerRefusedError("the partner's token endpoint gave no DPoP token", code="partner.token-malformed")
     if isinstance(seconds, bool) or not isinstance(seconds, int) or not 0 < seconds <= 86_400:
         seconds = _DEFAULT_LIFETIME
-    return _Token(text, now + seconds * 1000 - min(EARLY_RENEWAL, seconds * 500))
+    proven = str(kind).lower() == "dpop"
+    return _Token(text, now + seconds * 1000 - min(EARLY_RENEWAL, seconds * 500), proven)
 
 
 def _refusal(answer: httpx.Response) -> PartnerError:

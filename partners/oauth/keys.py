@@ -21,11 +21,11 @@ from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 from joserfc.util import urlsafe_b64decode
 
 from partners.errors import PROOF_ALGORITHMS
+from partners.tables import MAX_KID
 from schemas.errors import SignatureError
 
 MAX_KEY_SET = 16 * 1024  # characters of JSON
 MAX_KEYS = 8  # one in use, the next one, and some slack for a slow rotation
-MAX_KID = 128  # characters
 RSA_BITS = range(2048, 4097)  # shorter is weak, longer is a way to keep us busy
 RSA_EXPONENT = "AQAB"  # 65537
 

@@ -18,7 +18,8 @@ from typing import NamedTuple
 from joserfc.jwk import ECKey
 
 from partners.errors import AuthenticationError
-from partners.oauth.bindings import UNBOUND_SCOPES, Binding, certificate_thumbprint, read_binding
+from partners.oauth.bindings import Binding, read_binding
+from partners.oauth.certificates import certificate_thumbprint
 from partners.oauth.clients import Client
 from partners.oauth.dpop import Headers, header_values, verify_proof
 from partners.oauth.jwt import check_begun, read_instant, read_jti, read_jwt
@@ -27,6 +28,7 @@ from partners.oauth.nonces import Nonces
 from partners.oauth.replay import Replay
 from partners.oauth.token_keys import LoadTokenKeys
 from partners.principal import Principal
+from partners.tables import UNBOUND_SCOPES
 from schemas.errors import SignatureError
 
 TOKEN_TYPE = "at+jwt"  # noqa: S105  # a media type
@@ -160,7 +162,7 @@ class ProtectedResource:
                 thumbprint=token.binding.thumbprint,
             )  # fmt: skip
         elif token.binding.kind == "mtls":
-            _check_certificate(token.binding, certificate)
+            _check_certificate(token.binding, client, certificate, now)
         if revoked:
             raise AuthenticationError("the access token was revoked", code="token.revoked", scheme=token.binding.scheme)
         # After the binding: only who holds the key is told of the client's state, and logged as having asked.
@@ -190,12 +192,13 @@ class ProtectedResource:
 
 def _allowed(token: AccessToken, client: Client) -> frozenset[str]:
     scopes = token.scopes & client.scopes
-    return scopes & UNBOUND_SCOPES if token.binding.kind == "none" else scopes
+    return scopes.intersection(UNBOUND_SCOPES) if token.binding.kind == "none" else scopes
 
 
-def _check_certificate(binding: Binding, certificate: bytes | None) -> None:
+def _check_certificate(binding: Binding, client: Client, certificate: bytes | None, now: int) -> None:
+    """The certificate the token is bound to, and still one that the client may show."""
     shown = "" if certificate is None else certificate_thumbprint(certificate)
-    if not hmac.compare_digest(shown, binding.thumbprint):
+    if not hmac.compare_digest(shown, binding.thumbprint) or not client.accepts_certificate(certificate, now):
         detail = "the access token is bound to a certificate that was not shown"
         raise AuthenticationError(detail, code="token.certificate-mismatch", scheme="Bearer")
 

@@ -31,12 +31,14 @@ from authlib.oauth2.rfc9068 import JWTBearerTokenGenerator
 from joserfc.jwk import KeySet
 
 from partners.errors import AuthenticationError, NonceNeededError
-from partners.oauth.bindings import UNBOUND, UNBOUND_SCOPES, Binding, certificate_thumbprint
+from partners.oauth.bindings import UNBOUND, Binding
+from partners.oauth.certificates import certificate_thumbprint
 from partners.oauth.client_auth import Answer, Call, Exchange, Issuer, SlowDownError
 from partners.oauth.clients import CLIENT_AUTH_METHOD, GRANT_TYPE, Client
 from partners.oauth.dpop import Headers, verify_proof
 from partners.oauth.metadata import TOKEN_PATH
 from partners.oauth.token_keys import TOKEN_LIFETIME
+from partners.tables import UNBOUND_SCOPES
 from schemas.errors import LimitError
 
 _RETRY_AFTER = 60  # s, where no more proofs can be remembered
@@ -110,7 +112,7 @@ class _ClientCredentials(ClientCredentialsGrant):  # type: ignore[misc]
         allowed = self.client.get_allowed_scope(self.request.payload.scope)
         if allowed is None:
             raise InvalidScopeError("the scope is empty or goes beyond what this client may ask for")
-        if self.client.binding == "none" and not UNBOUND_SCOPES.issuperset(allowed.split()):
+        if self.client.binding == "none" and not set(allowed.split()).issubset(UNBOUND_SCOPES):
             raise InvalidScopeError("a token that is bound to nothing is for handing in and reading records alone")
 
     def create_token_response(self) -> tuple[int, dict[str, object], list[tuple[str, str]]]:
@@ -127,8 +129,8 @@ class _ClientCredentials(ClientCredentialsGrant):  # type: ignore[misc]
         if kind == "dpop":
             return Binding("dpop", self._spend_proof())
         if kind == "mtls":
-            if call.certificate is None:
-                raise InvalidRequestError("the tokens of this client are bound to its certificate: none was shown")
+            if call.certificate is None or not client.accepts_certificate(call.certificate, call.now):
+                raise InvalidRequestError("the tokens of this client are bound to its certificate: it was not shown")
             return Binding("mtls", certificate_thumbprint(call.certificate))
         if kind == "none" and client.party == self.server.issuer.party:
             return UNBOUND

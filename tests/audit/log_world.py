@@ -53,14 +53,18 @@ class BreakableHeads(HeadStore):
         with self._fault.at("pin"):
             super().pin_log(origin, size, root)
 
+    def end_log(self, origin: str, size: int, root: bytes) -> None:
+        with self._fault.at("end"):
+            super().end_log(origin, size, root)
+
 
 class BreakableSigner(NoteSigner):
     """Remembers everything it signed, as the world outside would."""
 
-    def __init__(self, name: str, private_key: Ed25519PrivateKey, fault: Fault) -> None:
+    def __init__(self, name: str, private_key: Ed25519PrivateKey, fault: Fault, signed: list[str]) -> None:
         super().__init__(name, private_key)
         self._fault = fault
-        self.signed: list[str] = []
+        self.signed = signed
 
     def sign(self, text: str) -> str:
         with self._fault.at("sign"):
@@ -80,13 +84,18 @@ class World:
 
     def __post_init__(self) -> None:
         self.heads = BreakableHeads(self.folder / "heads.db", self.fault)
-        self.signer = BreakableSigner(ORIGIN, Ed25519PrivateKey.from_private_bytes(bytes(range(32))), self.fault)
+        self.keys = [Ed25519PrivateKey.from_private_bytes(bytes(range(32)))]
+        self.signer = BreakableSigner(ORIGIN, self.keys[0], self.fault, [])
         self._transactions = 0
 
     def sequencer(self) -> Sequencer:
         """As a process makes one when it starts. A step's transactions are: publish, integrate, publish."""
         self._transactions = 0
-        return Sequencer(self._begin, self.heads, self.signer, ORIGIN)
+        return Sequencer(self._begin, self.heads, self.signers, ORIGIN)
+
+    def signers(self, origin: str) -> list[NoteSigner]:
+        """The keys in use, under the name of a shard. What they sign is remembered together."""
+        return [BreakableSigner(origin, key, self.fault, self.signer.signed) for key in self.keys]
 
     @contextmanager
     def _begin(self) -> Iterator[Connection]:

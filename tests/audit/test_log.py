@@ -142,9 +142,9 @@ def test_the_database_refuses_to_change_what_was_logged(world: World, statement:
 @pytest.mark.parametrize(
     "statement",
     [
-        "INSERT OR REPLACE INTO log_leaf (idx, leaf_hash, entry) VALUES (1, x'00', x'00')",
-        "INSERT OR REPLACE INTO log_leaf (idx, leaf_hash, entry) SELECT 999, leaf_hash, x'00' FROM log_leaf LIMIT 1",
-        "REPLACE INTO log_tile (level, idx, root, hashes) VALUES (0, 0, x'00', x'00')",
+        "INSERT OR REPLACE INTO log_leaf (shard, idx, leaf_hash, entry) VALUES (1, 1, x'00', x'00')",
+        "INSERT OR REPLACE INTO log_leaf SELECT 1, 999, leaf_hash, x'00' FROM log_leaf LIMIT 1",
+        "REPLACE INTO log_tile (shard, level, idx, root, hashes) VALUES (1, 0, 0, x'00', x'00')",
         "UPDATE OR REPLACE log_leaf SET idx = 1 WHERE idx = 2",
     ],
 )

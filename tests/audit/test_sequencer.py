@@ -85,8 +85,11 @@ def test_an_entry_that_is_appended_again_keeps_its_one_place(world: World) -> No
 
 
 def test_a_key_under_another_name_cannot_sign_for_a_log(world: World) -> None:
-    with pytest.raises(RuntimeError):
-        Sequencer(world.database.write, world.heads, NoteSigner("another", Ed25519PrivateKey.generate()), ORIGIN)
+    stranger = NoteSigner("another", Ed25519PrivateKey.generate())
+    for signers in ([], [stranger], [world.signer, stranger]):
+        with pytest.raises(RuntimeError):
+            Sequencer(world.database.write, world.heads, lambda _, given=signers: given, ORIGIN).step()
+    assert world.signer.signed == []
 
 
 # What happens in a step, in order, and for each whether it had been done when we stopped.
@@ -290,7 +293,8 @@ def test_a_database_that_was_set_back_and_went_on_elsewhere_signs_nothing(world:
     elsewhere = HeadStore(tmp_path / "other-heads.db")
     with world.database.write() as session:
         log.append_many(session, [make_entry(form.READ, at=AT, party="320509") for _ in range(150)])
-    naive = Sequencer(world.database.write, elsewhere, NoteSigner(ORIGIN, Ed25519PrivateKey.generate()), ORIGIN)
+    stranger = Ed25519PrivateKey.generate()
+    naive = Sequencer(world.database.write, elsewhere, lambda name: [NoteSigner(name, stranger)], ORIGIN)
     while naive.step():
         pass
     elsewhere.close()
@@ -315,7 +319,7 @@ def test_a_database_with_another_root_for_the_pinned_size_signs_nothing(world: W
         edge = log.compact_range(session, 2)
         leaf = merkle.leaf_hash(entry)
         edge.append(leaf)
-        session.execute(log_leaf.insert().values(idx=2, leaf_hash=leaf, entry=entry))
+        session.execute(log_leaf.insert().values(shard=1, idx=2, leaf_hash=leaf, entry=entry))
         session.execute(update(log_head).values(size=3, root=edge.root(), hashes=b"".join(edge.hashes)))
     refuses_everything(world, "log.forked")
 
@@ -342,7 +346,7 @@ def test_many_writers_and_two_sequencers_lose_nothing_and_leave_no_gap(world: Wo
                 log.append(session, make_entry(form.READ, at=AT, party="320509", actor=f"{number}-{n}"))
 
     def sequence() -> None:
-        sequencer = Sequencer(world.database.write, world.heads, world.signer, ORIGIN)
+        sequencer = Sequencer(world.database.write, world.heads, world.signers, ORIGIN)
         while not done.is_set() or sequencer.step(25):
             sequencer.step(25)
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
@@ -25,12 +25,11 @@ from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.app import create_partner_app
-from gateway.authorization import Authorization
-from gateway.db import ReadSession
+from partners.oauth.certificates import certificate_thumbprint
 from partners.oauth.clients import GRANT_TYPE, Client
 from partners.oauth.dpop import token_hash
 from partners.oauth.metadata import TOKEN_PATH
-from partners.oauth.store import add_client, load_client
+from partners.oauth.store import add_client
 from schemas.times import now_millis
 from tests.partners.oauth_world import ASSERTION_TYPE, jwks_of, key_of, sign
 from tests.world import Node
@@ -44,10 +43,9 @@ def certificate_of(name: str) -> bytes:
     """A certificate (DER) as a client makes one for itself: who it is, its registered key says."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    start = datetime.now(UTC) - timedelta(days=1)
     builder = x509.CertificateBuilder(
         issuer_name=subject, subject_name=subject, public_key=key.public_key(), serial_number=1,
-        not_valid_before=start, not_valid_after=start + timedelta(days=30),
+        not_valid_before=datetime(2026, 1, 1, tzinfo=UTC), not_valid_after=datetime(2099, 1, 1, tzinfo=UTC),
     )  # fmt: skip
     return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
 
@@ -91,10 +89,13 @@ class Suite:
         self.nonce: str | None = None
         self.clients = (SuiteClient("first", "ES256"), SuiteClient("second", "PS256"))
         for client in self.clients:
-            new = Client(client.client_id, node.party, "reader", frozenset({SCOPE}), jwks_of(client.key))
+            shown = {certificate_thumbprint(client.certificate)} if variant == "mtls" else ()
+            new = Client(
+                client.client_id, node.party, "reader", frozenset({SCOPE}), jwks_of(client.key),
+                binding="mtls" if variant == "mtls" else "dpop", certificates=frozenset(shown),
+            )  # fmt: skip
             with node.gateway.database.write() as session:
                 add_client(session, new, now_millis())
-        bind(node, variant)
         self.app = Showing(create_partner_app(node.gateway))
         self.http = TestClient(self.app, node.url, follow_redirects=False)
 
@@ -176,21 +177,6 @@ class Suite:
                 headers.append(("DPoP", self.proof("GET", path, token, client)))
         self.app.certificate = certificate or (client.certificate if self.variant == "mtls" else None)
         return self.http.get(path, headers=headers)
-
-
-def bind(node: Node, binding: Any, *client_ids: str) -> None:
-    """From now on the tokens of these clients, or of all, are bound so."""
-    gateway = node.gateway
-
-    def find(session: ReadSession, client_id: str) -> Client | None:
-        known = load_client(session, client_id)
-        chosen = known is not None and (not client_ids or client_id in client_ids)
-        return replace(known, binding=binding) if known is not None and chosen else known
-
-    gateway.authorization = Authorization(
-        gateway.settings, gateway.keys.secret, gateway.database, load_keys=gateway.authorization.load_keys,
-        find_client=find,
-    )  # fmt: skip
 
 
 def error_of(answer: Any, status: int = 400) -> str:

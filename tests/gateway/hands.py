@@ -94,7 +94,7 @@ def entries(node: Node, t: str = "") -> list[dict[str, Any]]:
     """The log's entries (of type `t`), sequenced or not, oldest first."""
     with node.gateway.database.read() as session:
         queries = (
-            select(log_leaf.c.entry).order_by(log_leaf.c.idx),
+            select(log_leaf.c.entry).order_by(log_leaf.c.shard, log_leaf.c.idx),
             select(log_outbox.c.entry).order_by(log_outbox.c.id),
         )
         found = [parse_entry(entry) for query in queries for entry in session.scalars(query)]
@@ -105,4 +105,4 @@ def is_logged(node: Node, leaf_hash: bytes) -> bool:
     """Whether the log, sequenced up to now, has the entry with this hash."""
     node.gateway.sequencer.step()
     with node.gateway.database.read() as session:
-        return exchange_log.find_leaf(session, leaf_hash) is not None
+        return exchange_log.find_place(session, leaf_hash) is not None

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import pytest
+from fastapi import Request
 from starlette.testclient import TestClient
 
 from audit.form import REFUSAL
@@ -113,6 +114,7 @@ ROUTES: dict[str, tuple[str, Sorts]] = {
     "GET /v1/receipts/{digest}/report": ("", all_but()),
     "GET /v1/receipts/{digest}/proof": ("", all_but()),
     "GET /log/tile/{path:path}": ("", all_but()),
+    "GET /log/{shard}/tile/{path:path}": ("", all_but()),
     "GET /v1/submissions/{submission_id}": ("", all_but()),
     "GET /v1/submissions/{submission_id}/report": ("", all_but()),
     "GET /v1/submissions/{submission_id}/content": ("", all_but()),
@@ -151,7 +153,6 @@ class World:
         return self._callers[key]
 
     def call(self, sort: str, kind: str, method: str, path: str) -> Any:
-        overrides = self.http.app.dependency_overrides  # type: ignore[attr-defined]
         if sort == NOBODY:
             return self.http.request(method, path)
         if sort not in (SUSPENDED, PERSONAL):
@@ -160,11 +161,11 @@ class World:
         seen = Principal(
             PARTY_OF[sort], f"{sort}-{kind}", cast("ClientKind", kind), frozenset(KINDS[kind]), "", **marks
         )
-        overrides[principal_of] = lambda: seen
+        see_as(self.http, seen)
         try:
             return self.http.request(method, path)
         finally:
-            overrides.clear()
+            self.http.app.dependency_overrides.clear()  # type: ignore[attr-defined]
 
 
 @pytest.fixture(scope="module")
@@ -182,8 +183,18 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     node.stop()
 
 
-def routes(world: World) -> list[str]:
-    found = routes_of(world.http.app.routes)  # type: ignore[attr-defined]
+def see_as(http: TestClient, seen: Principal) -> None:
+    """From now on the application takes whoever calls for `seen`."""
+
+    def principal(request: Request) -> Principal:
+        request.state.principal = seen
+        return seen
+
+    http.app.dependency_overrides[principal_of] = principal  # type: ignore[attr-defined]
+
+
+def routes(http: TestClient) -> list[str]:
+    found = routes_of(http.app.routes)  # type: ignore[attr-defined]
     return sorted(f"{method} {route.path}" for route in found for method in route.methods)
 
 
@@ -193,7 +204,7 @@ def filled(world: World, path: str, sort: str) -> str:
     own = {"{provider}/{dataset}/{seq}": f"{party}/{'wj-sites' if party == WUJIANG else f'of-{party}'}/1"}
     values = {
         **(own if path.startswith("/v1/inbox") else {}), "{submission_id}": world.submission, "{digest}": "A" * 43,
-        "{path:path}": "0/000.p/1", "{provider}": WUJIANG, "{seq}": "1",
+        "{path:path}": "0/000.p/1", "{shard}": "1", "{provider}": WUJIANG, "{seq}": "1",
     }  # fmt: skip
     for name, value in values.items():
         path = path.replace(name, value)
@@ -220,7 +231,7 @@ def test_every_route_is_in_one_of_the_tables(world: World) -> None:
     tables = (ROUTES.keys(), BY_DATASET_ROUTES.keys(), PUBLIC)
     known = {route for table in tables for route in table}
     assert sum(map(len, tables)) == len(known)
-    assert set(routes(world)) == known
+    assert set(routes(world.http)) == known
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -273,11 +284,11 @@ def test_every_refusal_of_somebody_known_is_in_the_log_with_the_rule_that_decide
 
 def test_a_route_that_nobody_thought_of_would_fail_the_matrix(world: World) -> None:
     app = cast("Any", world.http.app)
-    known = set(routes(world))
+    known = set(routes(world.http))
     forgotten: Callable[[], None] = lambda: None  # noqa: E731
     app.add_api_route("/v1/forgotten", forgotten)
     try:
-        assert set(routes(world)) - known == {"GET /v1/forgotten"}
+        assert set(routes(world.http)) - known == {"GET /v1/forgotten"}
         with pytest.raises(AssertionError):
             test_every_route_is_in_one_of_the_tables(world)
     finally:

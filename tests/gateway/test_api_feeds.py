@@ -198,7 +198,7 @@ def test_nothing_beyond_what_is_pinned_is_served(tmp_path: Path) -> None:
     hand_in(node, reading_line(1))
     gateway = node.gateway
     elsewhere = HeadStore(tmp_path / "elsewhere.db")
-    crashed = Publisher(WUJIANG, gateway.database, elsewhere, gateway.keys.manifest, gateway.interning, gateway.sites)
+    crashed = Publisher(WUJIANG, gateway.database, elsewhere, gateway.keys, gateway.interning, gateway.sites)
     (unpinned,) = crashed.publish_due(now=now_millis())
     assert unpinned.manifest.seq == 2
     with listening(node) as http:

@@ -86,7 +86,7 @@ def test_a_party_document_that_is_stale_or_ends_or_is_not_there_is_named(home, t
     other = make_node(tmp_path / "other", WUJIANG)
     other.stop()
     shutil.copy(other.gateway.settings.home / party_document.DOCUMENT_FILE, home / party_document.DOCUMENT_FILE)
-    assert ill(home)["document"].startswith("document.stale")
+    assert ill(home)["published keys"].startswith("document.stale")
     party_document.sign_document(open_home(home), now=now)
     assert taipu("doctor", "--home", home).exit_code == 0
 

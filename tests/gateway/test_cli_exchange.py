@@ -315,8 +315,8 @@ def test_doctor_is_green_beside_a_running_gateway(wujiang):
     assert found["well"], found
     names = [check["name"] for check in found["checks"]]
     assert names == [
-        "settings", "disk", "certificate", "keys", "document", "database", "clock", "head store", "sign", "write",
-        "log", "publish", f"partner {JIASHAN}",
+        "settings", "disk", "certificate", "keys", "document", "database", "clock", "published keys", "head store",
+        "sign", "write", "log", "publish", f"partner {JIASHAN}",
     ]  # fmt: skip
     done = taipu("doctor", "--home", home_of(wujiang))
     assert (done.exit_code, done.stderr) == (0, "")

@@ -1,10 +1,9 @@
-"""`taipu partner`, `client`, `device` and `plan`: whom and what a gateway knows."""
+"""`taipu client`, `device` and `plan`: whom and what a gateway knows."""
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import stat
 
 import pytest
@@ -13,7 +12,7 @@ from joserfc.jwk import ECKey
 from gateway.cli.exits import ExitCode
 from partners.client_file import read_client_file
 from tests.gateway.commands import refused, taipu, taipu_json
-from tests.world import ANTIMONY, QINGPU, SITES, WUJIANG, free_port, make_node, plan_document, serve
+from tests.world import ANTIMONY, QINGPU, SITES, WUJIANG, plan_document
 
 DEVICES = """\
 devices:
@@ -37,99 +36,6 @@ def home(tmp_path):
     directory = tmp_path / "home"
     assert taipu("init", directory, "--party", QINGPU, "--url", "https://gateway.qingpu.example").exit_code == 0
     return directory
-
-
-@pytest.fixture(scope="module")
-def wujiang(tmp_path_factory):
-    """A gateway of another party that serves."""
-    node = make_node(tmp_path_factory.mktemp("wujiang"), WUJIANG)
-    serve(node, duties=False)
-    yield node
-    node.stop()
-
-
-@pytest.fixture
-def document(wujiang, tmp_path):
-    """Wujiang's party document as a file."""
-    path = tmp_path / "wujiang.jws"
-    path.write_text(taipu("partner", "show", "--home", wujiang.gateway.settings.home, "--document").stdout)
-    return path
-
-
-@pytest.fixture
-def fingerprint(wujiang):
-    return taipu_json("partner", "show", "--home", wujiang.gateway.settings.home)["fingerprint"]
-
-
-def test_partner_show_prints_the_fingerprint_in_eight_groups(home):
-    shown = taipu("partner", "show", "--home", home).stdout
-    lines = dict(re.split(r"  +", line, maxsplit=1) for line in shown.splitlines())
-    assert lines["party"] == QINGPU
-    assert re.fullmatch(r"([0-9a-f]{4} ){7}[0-9a-f]{4}", lines["fingerprint"])
-
-
-def test_a_partner_is_added_from_a_file_under_the_fingerprint_that_was_read_out(home, document, fingerprint, wujiang):
-    as_people_copy_it = fingerprint.upper().replace(" ", "-")
-    done = taipu("partner", "add", document, "--fingerprint", as_people_copy_it, "--home", home)
-    assert (done.exit_code, done.stderr) == (0, "")
-    (known,) = taipu_json("partner", "list", "--home", home)
-    assert (known["party"], known["state"], known["url"]) == (WUJIANG, "active", wujiang.url)
-    assert known["fingerprint"] == fingerprint
-    clients = taipu_json("client", "list", "--home", home)
-    assert [(one["client_id"], one["kind"]) for one in clients] == [(f"{WUJIANG}-gateway", "gateway")]
-    assert fingerprint in taipu("partner", "list", "--home", home).stdout
-
-
-def test_a_partner_is_added_from_its_address_once_a_person_says_the_fingerprint_is_right(home, fingerprint, wujiang):
-    done = taipu("partner", "add", wujiang.url, "--home", home, given="y\n")
-    assert done.exit_code == 0, done.output
-    assert fingerprint in done.stderr
-    assert done.stdout.startswith(f"{WUJIANG} (吴江区")
-
-
-@pytest.mark.parametrize("answer", ["n\n", "\n", "yep\n"])
-def test_any_other_answer_changes_nothing(home, document, answer):
-    done = taipu("partner", "add", document, "--home", home, given=answer)
-    assert done.exit_code == ExitCode.FAILED
-    assert "input.declined" in done.stderr
-    assert taipu_json("partner", "list", "--home", home) == []
-
-
-def test_without_a_person_to_ask_the_fingerprint_must_be_given(home, document, fingerprint):
-    done = taipu("partner", "add", document, "--home", home, "--no-input")
-    assert done.exit_code == ExitCode.USAGE
-    assert fingerprint in done.stderr
-    assert taipu_json("partner", "list", "--home", home) == []
-
-
-def test_another_fingerprint_is_refused_whatever_the_document_says(home, document):
-    done = taipu("partner", "add", document, "--fingerprint", "0000 " * 8, "--home", home)
-    refused(done, "partner.fingerprint-differs")
-    assert taipu_json("partner", "list", "--home", home) == []
-
-
-def test_an_authority_of_its_own_may_be_given_and_is_used(home, wujiang, fingerprint, tmp_path):
-    ours, theirs = home / "tls" / "ca.pem", wujiang.gateway.settings.tls.ca
-    add = ("partner", "add", wujiang.url, "--fingerprint", fingerprint, "--home", home, "--ca")
-    refused(taipu(*add, ours), "partner.unreachable", ExitCode.UNREACHABLE)
-    assert taipu(*add, theirs).exit_code == 0
-
-
-def test_what_is_no_partner_is_refused(home, document, fingerprint, tmp_path):
-    (tmp_path / "broken.jws").write_text("eyJh.e30.x")
-    own = taipu_json("partner", "show", "--home", home)["fingerprint"]
-    cases = [
-        (home / "party.jws", own, "party.own", ExitCode.FAILED),
-        (tmp_path / "nothing", fingerprint, "input.unreadable", ExitCode.FAILED),
-        (tmp_path / "broken.jws", fingerprint, "partner.document-invalid", ExitCode.FAILED),
-        (f"https://127.0.0.1:{free_port()}", fingerprint, "partner.unreachable", ExitCode.UNREACHABLE),
-        ("https://Not A Host", fingerprint, "party.url-invalid", ExitCode.FAILED),
-    ]
-    for source, given, code, exit_code in cases:
-        refused(taipu("partner", "add", source, "--fingerprint", given, "--home", home), code, exit_code)
-    add = ("partner", "add", document, "--fingerprint", fingerprint, "--home", home)
-    assert taipu(*add).exit_code == 0
-    refused(taipu(*add), "party.exists")
 
 
 def test_a_client_gets_a_key_that_only_its_owner_reads_and_a_file_that_works(home, tmp_path):

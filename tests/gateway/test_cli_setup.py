@@ -9,23 +9,31 @@ import socket
 
 import pytest
 
+from gateway import registry
 from gateway.cli.exits import ExitCode
 from gateway.cli.terminal import printable
+from gateway.connection_test import Report
 from gateway.db import Database
 from gateway.home import open_home
 from gateway.migrations import require_current
 from gateway.party_document import own_document
+from gateway.service import Gateway
 from gateway.settings import FILE_NAME
 from partners.client import PartnerClient
 from partners.document import open_document
+from partners.reach import ANYWHERE
+from schemas.times import now_millis
 from tests.gateway.commands import ended, process, refused, taipu, taipu_json
-from tests.world import QINGPU, free_port
+from tests.partners.party_world import World
+from tests.people import session_of, two_people
+from tests.world import JIASHAN, QINGPU, Node, free_port
 
 URL = "https://gateway.qingpu.example:8443"
 GROUPS = ("plan", "partner", "client", "device", "sync", "feed", "held", "batch", "audit", "hj212", "db", "config")
 COMMANDS = (
-    "demo", "init", "serve", "send", "doctor", "plan check", "plan apply", "plan list", "partner show", "partner add",
-    "partner list", "client add", "client list", "device add", "device list", "sync status", "feed list", "held list",
+    "demo", "init", "serve", "send", "doctor", "plan check", "plan apply", "plan list", "partner show",
+    *(f"partner {verb}" for verb in ("list", "test", "propose", "approve", "suspend", "resume", "end")),
+    "client add", "client list", "device add", "device list", "sync status", "feed list", "held list",
     "batch verify", "audit verify", "hj212 decode", "db upgrade", "config show",
 )  # fmt: skip
 
@@ -168,7 +176,9 @@ def test_serve_speaks_tls_under_its_own_authority_and_stops_when_told_to(tmp_pat
         assert started.stderr is not None
         ready = json.loads(started.stderr.readline())
         assert (ready["event"], ready["party"]) == ("gateway.ready", QINGPU)
-        with PartnerClient(f"https://127.0.0.1:{port}", (home / "tls" / "ca.pem").read_text()) as client:
+        with PartnerClient(
+            f"https://127.0.0.1:{port}", (home / "tls" / "ca.pem").read_text(), reach=ANYWHERE
+        ) as client:
             assert open_document(client.party_document()).party == QINGPU
         refused(taipu("serve", home), "listen.unavailable")
         started.send_signal(signal.SIGINT)
@@ -184,10 +194,16 @@ def test_serve_refuses_a_port_that_is_taken_before_anything_else_happens(home, m
         refused(taipu("serve", home), "listen.unavailable")
 
 
-def test_ctrl_c_ends_a_command_with_130_and_no_traceback(home):
-    with process("partner", "add", home / "party.jws") as started:
+def test_ctrl_c_ends_a_command_with_130_and_no_traceback(home, monkeypatch):
+    node = Node(Gateway(open_home(home)), "")
+    proposer, approver = two_people(node)
+    report = Report("https://gateway.jiashan.example", None, (), World().token())
+    registry.propose_partner(node.gateway, report, by=proposer, now=now_millis())
+    monkeypatch.setenv("TAIPU_SESSION", session_of(node, approver))
+    node.gateway.close()
+    with process("partner", "approve", JIASHAN, "--home", home) as started:
         assert started.stderr is not None
-        assert started.stderr.readline().startswith("This says it is party")  # it goes on to ask
+        assert started.stderr.readline().startswith(f"partner {JIASHAN}, proposed by")  # it goes on to ask
         started.send_signal(signal.SIGINT)
         code, stdout, stderr = ended(started)
     assert (code, stdout) == (ExitCode.INTERRUPTED, "")

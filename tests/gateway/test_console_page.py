@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 from gateway.app import create_console_app, create_partner_app
 from gateway.errors import RolledBackError
 from gateway.store import feeds
-from gateway.sync.links import note_contact
+from gateway.sync.contacts import note_contact
 from schemas.times import now_millis
 from tests.gateway.hands import hand_in, publish
 from tests.world import (
@@ -54,7 +54,7 @@ def test_an_empty_gateway_says_how_to_fill_each_part(console: TestClient) -> Non
     assert answer.status_code == 200
     shown = words(answer.text)
     assert "吴江区 Wujiang District · 320509" in shown
-    for hint in ("taipu plan apply", "taipu send", "taipu partner add", "没有等待的记录"):
+    for hint in ("taipu plan apply", "taipu send", "taipu partner propose", "没有等待的记录"):
         assert hint in shown
 
 

@@ -11,12 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import msgspec
+import pyotp
 import pytest
 from rich.console import Console
 from sqlalchemy import delete, update
 
 from gateway.db import Database
-from gateway.demo import live, network, stations
+from gateway.demo import live, network, people, stations
 from gateway.demo.comparison import compare, read_store
 from gateway.demo.errors import DemoError
 from gateway.demo.feed import submit as hand_in
@@ -25,6 +26,8 @@ from gateway.home import open_home
 from gateway.ingest.parcel import HJ212, NDJSON
 from gateway.ingest.release import release_arrived
 from gateway.ingest.submissions import submit
+from gateway.people.sessions import person_of
+from gateway.people.sign_in import sign_in
 from gateway.service import Gateway
 from gateway.settings import load_settings
 from gateway.store import tables
@@ -35,7 +38,7 @@ from partners.plans import plans_in_force
 from schemas.hj212 import Frame, parse_message, split_packets, to_observations
 from schemas.plan import check_plan, parse_plan
 from schemas.records import Observation, check_record
-from schemas.times import to_millis
+from schemas.times import now_millis, to_millis
 from tests.world import Node, make_node
 
 NOW = to_millis("2026-11-23T10:25:30+08:00")
@@ -373,3 +376,16 @@ def test_the_addresses_say_where_to_look_and_whom_to_trust(members: list[network
     for member in members:
         for expected in (member.url, member.console, str(member.ca)):
             assert expected in text
+
+
+def test_the_people_of_the_demonstration_can_sign_in_and_hold_one_role_each(node: Node) -> None:
+    now = now_millis()
+    made = people.let_in(node.gateway, now=now)
+    assert {one.role for one in made} == {"security", "approver", "system", "audit"}
+    for one in made:
+        code = pyotp.parse_uri(one.otpauth).at(now // 1000)  # type: ignore[union-attr]
+        opened = sign_in(node.gateway, one.name, one.password, code, origin="terminal", now=now)
+        with node.gateway.database.read() as session:
+            signed_in = person_of(session, opened.secret, now=now)
+        assert signed_in is not None
+        assert signed_in.roles == {one.role}

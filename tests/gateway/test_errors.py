@@ -30,7 +30,6 @@ COMMANDS_ONLY = {
     "HomeError",  # making or opening a home directory
     "IllnessError",  # `taipu doctor`
     "InputError",  # what was typed
-    "KeysError",  # key files
     "OutlineError",  # a file that an operator names in the settings
     "SettingsError",  # starting
 }

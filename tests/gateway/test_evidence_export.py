@@ -83,4 +83,4 @@ def test_what_a_remote_gateway_says_never_chooses_where_a_file_is_written(wujian
     with pytest.raises(PartnerRefusedError) as caught:
         fetch_evidence(Liar(wujiang.document, dataset), tmp_path / "evidence", batches=True)
     assert caught.value.code == "partner.answer-malformed"
-    assert files(tmp_path / "evidence") == {"party.json"}
+    assert files(tmp_path / "evidence") == set()

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from sqlalchemy import func, select
 from starlette.testclient import TestClient
 
 from gateway.app import create_console_app, create_partner_app
@@ -13,6 +14,7 @@ from gateway.console.access import COOKIE
 from gateway.explaining import explain_access
 from partners.plans import plans_in_force
 from partners.tables import client as client_table
+from partners.tables import request_count
 from schemas.times import now_millis
 from tests.gateway.callers import caller, listening
 from tests.gateway.commands import taipu, taipu_json
@@ -154,10 +156,6 @@ def test_the_console_explains_it_to_whoever_may_read_the_registry(node: Node) ->
 
 
 def test_explaining_counts_nothing(node: Node) -> None:
-    from sqlalchemy import func, select
-
-    from partners.tables import request_count
-
     explained(node, f"{JIASHAN}-gw", "wj-rated")
     with node.gateway.database.read() as session:
         assert session.execute(select(func.count()).select_from(request_count)).scalar_one() == 0

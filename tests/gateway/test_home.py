@@ -225,12 +225,12 @@ def test_the_certificate_also_shows_who_we_are_when_we_call(tmp_path):
         assert get(context, "127.0.0.1", port) == "ok"
 
 
-def test_the_authority_lasts_ten_years_and_the_certificate_397_days(tmp_path):
+def test_the_authority_lasts_ten_years_and_the_certificate_a_year(tmp_path):
     home = make(tmp_path)
     ca = x509.load_pem_x509_certificate(home.settings.tls.ca.read_bytes())
     server = server_certificate(home)
     assert ca.not_valid_after_utc - ca.not_valid_before_utc == timedelta(days=3652)
-    assert server.not_valid_after_utc - server.not_valid_before_utc == timedelta(days=397)
+    assert server.not_valid_after_utc - server.not_valid_before_utc == timedelta(days=366)
     assert ca.extensions.get_extension_for_class(x509.BasicConstraints).value.path_length == 0
 
 

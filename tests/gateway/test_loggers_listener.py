@@ -14,8 +14,8 @@ from sqlalchemy import select, text
 
 from gateway.loggers import intake
 from gateway.loggers.figures import all_figures
-from gateway.server import tls_context
 from gateway.store import tables
+from gateway.tls import tls_context
 from schemas.errors import SharingError
 from schemas.times import to_millis
 from tests.gateway.hands import entries, publish, records_in, rows_of, stored

@@ -25,8 +25,8 @@ def tables_in(database: Database) -> set[str]:
 def logged(database: Database) -> Database:
     """A database whose log has one leaf and one tile."""
     with database.write() as session:
-        session.execute(log_leaf.insert().values(idx=0, leaf_hash=b"h", entry=b"{}"))
-        session.execute(log_tile.insert().values(level=0, idx=0, root=b"r", hashes=b"h"))
+        session.execute(log_leaf.insert().values(shard=1, idx=0, leaf_hash=b"h", entry=b"{}"))
+        session.execute(log_tile.insert().values(shard=1, level=0, idx=0, root=b"r", hashes=b"h"))
     return database
 
 
@@ -57,7 +57,7 @@ def test_to_upgrade_again_changes_nothing_and_keeps_what_is_there(logged: Databa
     require_current(logged)
     assert tables_in(logged) == before
     with logged.read() as session:
-        assert session.execute(log_leaf.select()).all() == [(0, b"h", b"{}")]
+        assert session.execute(log_leaf.select()).all() == [(1, 0, b"h", b"{}")]
 
 
 def test_a_database_without_the_schema_is_not_worked_with(tmp_path: Path) -> None:
@@ -94,18 +94,18 @@ def test_the_database_refuses_to_change_what_the_log_holds(logged: Database, sta
     with pytest.raises(DBAPIError, match="append-only"), logged.write() as session:
         session.execute(text(statement))
     with logged.read() as session:
-        assert session.execute(log_leaf.select()).all() == [(0, b"h", b"{}")]
-        assert session.execute(log_tile.select()).all() == [(0, 0, b"r", b"h")]
+        assert session.execute(log_leaf.select()).all() == [(1, 0, b"h", b"{}")]
+        assert session.execute(log_tile.select()).all() == [(1, 0, 0, b"r", b"h")]
 
 
 @pytest.mark.parametrize(("idx", "leaf_hash"), [(0, b"other"), (1, b"h")])
 def test_no_leaf_is_replaced_by_another_of_its_number_or_its_hash(logged: Database, idx: int, leaf_hash: bytes) -> None:
     verb = "INSERT OR REPLACE" if logged.is_sqlite else "INSERT"
-    forged = text(f"{verb} INTO log_leaf (idx, leaf_hash, entry) VALUES (:idx, :leaf_hash, :entry)")
+    forged = text(f"{verb} INTO log_leaf (shard, idx, leaf_hash, entry) VALUES (1, :idx, :leaf_hash, :entry)")
     with pytest.raises(DBAPIError), logged.write() as session:
         session.execute(forged, {"idx": idx, "leaf_hash": leaf_hash, "entry": b"forged"})
     with logged.read() as session:
-        assert session.execute(log_leaf.select()).all() == [(0, b"h", b"{}")]
+        assert session.execute(log_leaf.select()).all() == [(1, 0, b"h", b"{}")]
 
 
 def test_a_new_entry_is_still_taken_and_leaves_the_outbox_once_it_is_sequenced(logged: Database) -> None:

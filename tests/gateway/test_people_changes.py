@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import permutations
 from pathlib import Path
 from threading import Barrier
 
@@ -13,13 +14,13 @@ import pytest
 from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from audit.form import APPROVED, PERSON_CHANGED, PROPOSED
+from audit.form import APPROVED, PERSON_CHANGED, PROPOSED, REJECTED
 from gateway import approvals
 from gateway.approvals import KINDS
 from gateway.errors import AccessDeniedError, PersonError
 from gateway.people import changes, tables
 from gateway.people.accounts import Account, add_account, find_account, grant_role, known_account, newcomer
-from gateway.people.enrolment import enrol, show_factor
+from gateway.people.enrolment import draw_code, enrol, show_factor
 from gateway.people.person import Person
 from gateway.people.roles import CONFLICTS, ROLES, Role
 from gateway.people.sessions import person_of
@@ -200,8 +201,11 @@ def test_disabling_takes_one_person_at_once_and_ends_all_sessions(node: Node) ->
     let_in(node, "zhao", "operator")
     zhao = owner(node, "zhao")
     secrets = [session_of(node, person(node, "zhao"), origin) for origin in ("console", "terminal")]  # type: ignore[arg-type]
+    with node.gateway.database.write() as session:
+        drawn = draw_code(session, "zhao", now=now_millis())
     left = changes.disable(node.gateway, "zhao", by=an(node), now=now_millis())
     assert not left.active
+    assert code_of(show_factor, node.gateway, drawn, now=now_millis()) == "enrolment.refused"
     with node.gateway.database.read() as session:
         assert [person_of(session, secret, now=now_millis()) for secret in secrets] == [None, None]
     now = now_millis()
@@ -211,6 +215,26 @@ def test_disabling_takes_one_person_at_once_and_ends_all_sessions(node: Node) ->
     assert code_of(changes.disable, node.gateway, "zhao", by=an(node), now=now) == "person.state"
     assert code_of(changes.disable, node.gateway, "nobody", by=an(node), now=now) == "person.unknown"
     assert code_of(changes.disable, node.gateway, "zhao", by=li(node), now=now) == "person.not-permitted"
+
+
+def test_what_somebody_proposed_who_is_no_longer_let_in_is_never_done(node: Node) -> None:
+    let_in(node, "bo", "security")
+    who, bo = newcomer("sun", "Sun", "8"), owner(node, "bo")
+    theirs = changes.propose_person(
+        node.gateway, who, ["approver"], by=person(node, bo.name), now=now_millis()
+    )  # fmt: skip
+    others = propose(node, "qian", "operator")
+    changes.disable(node.gateway, "bo", by=an(node), now=now_millis())
+    assert code_of(approve, node, theirs) == "proposal.decided"
+    (rejected,) = entries(node, REJECTED)
+    assert rejected["detail"]["proposal"] == theirs.id
+    assert approve(node, others).state == "approved"
+
+
+def test_nobody_proposes_their_own_recovery_and_is_then_shut_out(node: Node) -> None:
+    assert code_of(changes.propose_recovery, node.gateway, "an", by=an(node), now=now_millis()) == (
+        "person.own-recovery"
+    )  # fmt: skip
 
 
 def test_who_was_disabled_comes_back_by_two(node: Node) -> None:
@@ -345,13 +369,10 @@ def held(node: Node, name: str) -> set[str]:
         return set(session.scalars(select(tables.role_grant.c.role).where(tables.role_grant.c.account == name)))
 
 
-@pytest.mark.parametrize("first", ROLES)
-@pytest.mark.parametrize("second", ROLES)
+@pytest.mark.parametrize(("first", "second"), list(permutations(ROLES, 2)))
 def test_the_database_refuses_roles_that_nobody_may_hold_together_and_no_others(
     node: Node, first: Role, second: Role
 ) -> None:
-    if first == second:
-        pytest.skip("a role goes with itself")
     until = {"visitor": now_millis()}
     grant(node, "zhao", first, until.get(first))
     if frozenset((first, second)) in CONFLICTS:

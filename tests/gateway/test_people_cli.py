@@ -209,3 +209,14 @@ def test_no_password_stands_on_a_command_line_or_in_what_is_printed(founders):
     refused(done, "sign-in.refused")
     assert PASSWORD not in done.output
     assert "--password " not in taipu("sign-in", "--help").stdout
+
+
+def test_another_password_is_chosen_at_the_terminal(founders, tmp_path):
+    an, _ = founders
+    new, by_an = tmp_path / "new", {"TAIPU_SESSION": an.session()}
+    new.write_text("another lantern 42")
+    change = ("person", "password", "--password-file", an.password, "--new-password-file", new, "--home", an.home)
+    assert taipu(*change, env=by_an).exit_code == 0
+    refused(taipu("whoami", "--home", an.home, env=by_an), "session.missing")
+    an.password = new
+    assert an.session()

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pyotp
 import pytest
 from argon2 import PasswordHasher, extract_parameters
 
 from gateway.errors import PersonError, SignInError
-from gateway.people import passwords
 from gateway.people.passwords import AT_ONCE, LONGEST, WAITING, Passwords, check_new
 from gateway.people.second_factor import Seal, SecondFactor, matching_step, new_secret
 
@@ -73,7 +72,7 @@ def test_user_enumeration_costs_the_same_hash_for_a_name_that_nobody_has() -> No
     done: list[str] = []
 
     class Counting(PasswordHasher):
-        def verify(self, hash: str | bytes, password: str | bytes) -> bool:
+        def verify(self, hash: str | bytes, password: str | bytes) -> bool:  # noqa: A002
             done.append(str(hash))
             return super().verify(hash, password)
 
@@ -86,56 +85,52 @@ def test_user_enumeration_costs_the_same_hash_for_a_name_that_nobody_has() -> No
 
 
 def test_argon2_memory_exhaustion_of_a_hundred_at_once_a_few_are_hashed_and_the_rest_turned_away() -> None:
-    """The hasher notes how many are at it together, and waits until everybody has come."""
-    come, at_once, most = threading.Barrier(100), 0, 0
-    lock, turned_away = threading.Lock(), threading.Semaphore(0)
+    """A hash waits for its neighbour, and nobody hashes before all others were turned away."""
+    together, full, lock = threading.Barrier(AT_ONCE), threading.Event(), threading.Lock()
+    hashing: list[int] = []
+    most = 0
+    turned_away = threading.Semaphore(0)
 
     class Slow(PasswordHasher):
-        def verify(self, hash: str | bytes, password: str | bytes) -> bool:
-            nonlocal at_once, most
+        def verify(self, hash: str | bytes, password: str | bytes) -> bool:  # noqa: A002
+            nonlocal most
             with lock:
-                at_once += 1
-                most = max(most, at_once)
-            for _ in range(100 - AT_ONCE - WAITING):  # the others have been answered while this one is computed
-                assert turned_away.acquire(timeout=20)
-                turned_away.release()
-                break
+                hashing.append(1)
+                most = max(most, len(hashing))
+            together.wait(20)
             with lock:
-                at_once -= 1
+                hashing.pop()
             return True
 
     own = Passwords(Slow(time_cost=1, memory_cost=64, parallelism=1))
-    gate = threading.Event()
 
     def one(_: int) -> str:
-        come.wait(20)
         try:
             with own.place():
-                gate.wait(20)
+                assert full.wait(20)
                 own.verify("x", "y")
                 return "heard"
         except SignInError as error:
             turned_away.release()
-            with lock:
-                left.append(1)
-                if len(left) == 100 - AT_ONCE - WAITING:
-                    gate.set()
             return error.code
 
-    left: list[int] = []
     with ThreadPoolExecutor(100) as threads:
-        answers = list(threads.map(one, range(100)))
+        tries = [threads.submit(one, number) for number in range(100)]
+        for _ in range(100 - AT_ONCE - WAITING):
+            assert turned_away.acquire(timeout=20)
+        full.set()
+        answers = [answer.result(20) for answer in tries]
     assert answers.count("heard") == AT_ONCE + WAITING
     assert answers.count("sign-in.wait") == 100 - AT_ONCE - WAITING
-    assert most <= AT_ONCE
-    assert passwords.AT_ONCE * 64 <= 256, "MiB"
-    with own.place():
-        pass  # and every place is free again
+    assert most == AT_ONCE
+    with ExitStack() as places:  # which are all free again
+        for _ in range(AT_ONCE + WAITING):
+            places.enter_context(own.place())
 
 
 @pytest.fixture
-def secret() -> Iterator[str]:
-    yield new_secret()
+def secret() -> str:
+    return new_secret()
 
 
 @pytest.mark.parametrize(("steps", "good"), [(-2, False), (-1, True), (0, True), (1, True), (2, False)])

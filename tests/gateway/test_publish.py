@@ -219,7 +219,7 @@ def stop_between_commit_and_pin(node: Node) -> None:
     gateway = node.gateway
     doomed = Publisher(
         node.party, gateway.database, _DiesBeforePinning(),  # type: ignore[arg-type]
-        gateway.keys.manifest, gateway.interning, gateway.sites,
+        gateway.keys, gateway.interning, gateway.sites,
     )  # fmt: skip
     with pytest.raises(_GoneError):
         doomed.publish("wj-antimony", now=now_millis())
@@ -333,7 +333,7 @@ def test_who_is_overtaken_while_pinning_goes_on(wujiang: Node) -> None:
     hand_in(wujiang, reading_line(1))
     gateway, heads = wujiang.gateway, _Overtaken(wujiang)
     slow = Publisher(
-        WUJIANG, gateway.database, heads, gateway.keys.manifest, gateway.interning, gateway.sites  # type: ignore[arg-type]
+        WUJIANG, gateway.database, heads, gateway.keys, gateway.interning, gateway.sites  # type: ignore[arg-type]
     )  # fmt: skip
     assert [batch.manifest.seq for batch in slow.publish("wj-antimony", now=now_millis())] == [2]
     assert served(wujiang) == 2

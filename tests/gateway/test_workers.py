@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -9,18 +10,31 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
+from prometheus_client.exposition import generate_latest
 from sqlalchemy import text
 
+from gateway import approvals, party_document, registry
 from gateway.health import check_health
 from gateway.home import open_home
+from gateway.metrics import collect
+from gateway.proposals import Proposal
 from gateway.service import Gateway
 from gateway.store import feeds, tables
-from gateway.sync.links import contacts
+from gateway.sync.contacts import contacts
+from gateway.sync.links import Links
+from gateway.sync.pull import Puller
+from gateway.sync.push import push_due
+from gateway.workers import Duties
 from partners import tables as partner_tables
-from tests.gateway.hands import hand_in, stored
+from partners.directory import party_states, refresh_party
+from schemas.times import DAY, now_millis
+from tests.gateway.hands import hand_in, party_at, stored
+from tests.people import person, two_people
 from tests.world import (
     ANTIMONY,
     JIASHAN,
+    QINGPU,
     SITES,
     WUJIANG,
     Node,
@@ -241,3 +255,144 @@ def test_stopping_ends_every_duty_within_seconds_also_while_a_partner_holds_our_
     recipient.duties.stop()
     assert time.monotonic() - begun < 4
     assert f"pull {WUJIANG}" not in {thread.name for thread in threading.enumerate()}
+
+
+def suspend(node: Node, other: Node) -> None:
+    registry.suspend_partner(
+        node.gateway, other.party, by=person(node, "zhao", "operator"), reason="a key was lost", now=now_millis()
+    )
+
+
+def decide(node: Node, proposal: Proposal) -> None:
+    _, approver = two_people(node)
+    approvals.approve(node.gateway, proposal.id, by=approver, digest=proposal.digest, now=now_millis())
+
+
+def duties_for(node: Node, other: Node) -> set[str]:
+    """The duties for `other` that run in this process, of whichever node."""
+    assert node.duties is not None
+    names = (f"pull {other.party}", f"push {other.party}")
+    return {thread.name for thread in node.duties._threads if thread.is_alive() and thread.name in names}
+
+
+def state_at(node: Node, other: Node) -> str:
+    with node.gateway.database.read() as session:
+        return party_states(session)[other.party]
+
+
+def test_partners_are_active_once_both_have_called_each_other(provider: Node, recipient: Node) -> None:
+    serve(provider)
+    wait_for(lambda: error_at(provider, recipient).startswith("partner.unreachable"))
+    assert state_at(provider, recipient) == "approved"
+    serve(recipient)
+    wait_for(lambda: state_at(provider, recipient) == state_at(recipient, provider) == "active")
+
+
+def test_the_exchange_stops_with_a_suspension_and_goes_on_with_the_resumption(provider: Node, recipient: Node) -> None:
+    serve(provider)
+    serve(recipient)
+    hand_in(provider, site_line(), reading_line(0))
+    wait_for(lambda: has(recipient, 1))
+    suspend(recipient, provider)
+    wait_for(lambda: duties_for(recipient, provider) == set())
+    hand_in(provider, reading_line(1))
+    wait_for(lambda: len(deliveries(provider)) == 2)
+    assert has(recipient, 1)
+    proposer, _ = two_people(recipient)
+    again = registry.propose_resumption(
+        recipient.gateway, provider.party, by=proposer, reason="a new key", now=now_millis()
+    )
+    decide(recipient, again)
+    wait_for(lambda: has(recipient, 2))
+    assert len(duties_for(recipient, provider)) == 2
+
+
+def test_a_suspension_while_our_request_waits_lets_nothing_in_that_comes_after_it(
+    provider: Node, recipient: Node
+) -> None:
+    """The partner holds our request for its feeds; what it answers with is not taken any more."""
+    serve(provider)
+    serve(recipient, duties=False)
+    hand_in(provider, site_line(), reading_line(0))
+    wait_for(lambda: deliveries(provider) != [])
+    links = Links(recipient.gateway)
+    puller = Puller(recipient.gateway, links, provider.party)
+    party = party_at(recipient, provider)
+    assert puller.round(party, wait=0) == 2
+    taken: list[int] = []
+    waiting = threading.Thread(target=lambda: taken.append(puller.round(party, wait=20)))
+    waiting.start()
+    wait_for(lambda: provider.gateway.heads_watch._moved is not None)
+    suspend(recipient, provider)
+    hand_in(provider, reading_line(1))
+    waiting.join(15)
+    links.close()
+    assert taken == [0]
+    assert has(recipient, 1)
+
+
+def test_pushes_stop_with_a_suspension(provider: Node, recipient: Node) -> None:
+    for node in (provider, recipient):
+        bring_plan(plan_document(SITES, ANTIMONY | {"mode": "push"}, version=2), node)
+    serve(recipient)
+    hand_in(provider, site_line(), reading_line(0))
+    provider.gateway.publisher.publish_due(now=now_millis())
+    links = Links(provider.gateway)
+    suspend(provider, recipient)
+    assert push_due(provider.gateway, links, party_at(provider, recipient)) == 0
+    assert deliveries(provider) == [(1, "pending")]
+    links.close()
+
+
+def test_a_partner_that_comes_later_is_met_and_one_that_is_ended_is_left(provider: Node, tmp_path: Path) -> None:
+    serve(provider)
+    later = make_node(tmp_path / "later", QINGPU)
+    bring_plan(plan_document(SITES, ANTIMONY), later)
+    try:
+        introduce(provider, later)
+        serve(later)
+        hand_in(provider, site_line(), reading_line(0))
+        wait_for(lambda: has(later, 1))
+        wait_for(lambda: state_at(provider, later) == "active")
+        proposer, _ = two_people(provider)
+        gone = registry.propose_end(provider.gateway, QINGPU, by=proposer, reason="it is over", now=now_millis())
+        decide(provider, gone)
+        wait_for(lambda: duties_for(provider, later) == set())
+        wait_for(lambda: "client.ended" in error_at(later, provider))
+    finally:
+        later.stop()
+
+
+def test_one_partner_down_blocks_us_not(provider: Node, recipient: Node, tmp_path: Path) -> None:
+    """A dead peer that takes every connection and never says a word; the other one gets its records all the same."""
+    dead = make_node(tmp_path / "dead", QINGPU)
+    port = int(dead.url.rpartition(":")[2])
+    introduce(provider, dead)
+    dead.stop()
+    with socket.create_server(("127.0.0.1", port)):
+        serve(provider)
+        serve(recipient)
+        for minute in range(3):
+            hand_in(provider, site_line(), reading_line(minute))
+            wait_for(lambda count=minute + 1: has(recipient, count), seconds=5)  # type: ignore[misc]
+        assert state_at(provider, dead) == "approved"
+
+
+def test_a_document_that_is_about_to_expire_is_told_of_once_a_day(
+    provider: Node,
+    recipient: Node,
+) -> None:
+    now = now_millis()
+    soon = party_document.sign_document(recipient.gateway.home, now=now - 395 * DAY, serial=2)
+    with provider.gateway.database.write() as session:
+        refresh_party(session, soon, now=now)
+    duties = Duties(provider.gateway)
+    with structlog.testing.capture_logs() as told:
+        duties._tidy()
+        duties._tidy()
+    assert [(one["event"], one["party"], one["days"], one["urgent"]) for one in told] == [
+        ("partner.document-expires", JIASHAN, 4, True)
+    ]
+    figures = generate_latest(collect(provider.gateway)).decode()
+    assert f'taipu_partner_document_expiry_days{{party="{JIASHAN}"}} 4.0' in figures
+    assert f'taipu_partner_state{{party="{JIASHAN}",state="approved"}} 1.0' in figures

@@ -13,21 +13,23 @@ from urllib.parse import urlencode
 
 from joserfc import jws
 from joserfc.jwk import ECKey, Key, OctKey, OKPKey, RSAKey
-from sqlalchemy import Engine, create_engine, update
+from sqlalchemy import Engine, create_engine, delete, update
 
 from partners import tables
 from partners.oauth.buckets import Buckets
+from partners.oauth.certificates import certificate_thumbprint
 from partners.oauth.client_auth import Answer, Issuer
 from partners.oauth.clients import Client
 from partners.oauth.dpop import token_hash
 from partners.oauth.introspection import IntrospectionEndpoint
 from partners.oauth.nonces import Nonces
+from partners.oauth.registered import read_client_keys
 from partners.oauth.replay import DatabaseReplay, MemoryReplay, Replay
 from partners.oauth.resource import AccessToken, AccessTokens, ProtectedResource, Standing
 from partners.oauth.revocation import RevocationEndpoint
 from partners.oauth.revocations import is_revoked, revoke_token
 from partners.oauth.server import TokenEndpoint
-from partners.oauth.store import add_client, load_client
+from partners.oauth.store import add_client, add_keys, load_client
 from partners.oauth.token_keys import TokenKeys
 from partners.principal import Principal
 from schemas.jws import b64encode
@@ -158,7 +160,14 @@ class World:
 
     def bind(self, client_id: str, binding: Any, *certificates: bytes) -> None:
         """From now on the client's record says so of what its tokens are bound to."""
-        self.records[client_id] = {"binding": binding}
+        thumbprints = frozenset(certificate_thumbprint(one) for one in certificates)
+        self.records[client_id] = {"binding": binding, "certificates": thumbprints}
+
+    def change_keys(self, client_id: str, *keys: Key) -> None:
+        """From now on the client has these keys and no others."""
+        with self.engine.begin() as connection:
+            connection.execute(delete(tables.client_key).where(tables.client_key.c.client_id == client_id))
+            add_keys(connection, client_id, read_client_keys(jwks_of(*keys), begins=NOW), NOW)
 
     def change(self, client_id: str, **values: str) -> None:
         with self.engine.begin() as connection:

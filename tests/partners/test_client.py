@@ -22,6 +22,7 @@ from gateway.setting_groups import Address
 from gateway.settings import load_settings
 from partners.client import MAX_ANSWER, PartnerClient, RemoteHead, split_frames
 from partners.errors import PartnerError, PartnerRefusedError, PartnerUnreachableError
+from partners.reach import ANYWHERE
 from schemas.batch import MAX_FILE
 from tests.world import free_port, now_millis, wait_for
 
@@ -69,7 +70,7 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stranger]:
 
 @pytest.fixture
 def client(stranger: Stranger) -> Iterator[PartnerClient]:
-    with PartnerClient(stranger.url, stranger.ca_pem) as made:
+    with PartnerClient(stranger.url, stranger.ca_pem, reach=ANYWHERE) as made:
         yield made
 
 
@@ -144,7 +145,7 @@ def test_an_answer_beyond_the_bound_is_not_read_to_its_end(stranger: Stranger, c
 
 
 def test_nobody_there_is_unreachable(stranger: Stranger) -> None:
-    with PartnerClient(f"https://127.0.0.1:{free_port()}", stranger.ca_pem) as client:
+    with PartnerClient(f"https://127.0.0.1:{free_port()}", stranger.ca_pem, reach=ANYWHERE) as client:
         with pytest.raises(PartnerUnreachableError) as caught:
             client.party_document()
         assert caught.value.code == "partner.unreachable"
@@ -154,7 +155,7 @@ def test_a_server_that_another_authority_vouches_for_is_not_spoken_to(stranger: 
     create_home(tmp_path / "other", "330421", "https://127.0.0.1:1", now=now_millis())
     other = load_settings(tmp_path / "other").tls.ca.read_text()
     before = len(stranger.requests)
-    with PartnerClient(stranger.url, other) as client, pytest.raises(PartnerUnreachableError):
+    with PartnerClient(stranger.url, other, reach=ANYWHERE) as client, pytest.raises(PartnerUnreachableError):
         client.party_document()
     assert len(stranger.requests) == before
 
@@ -163,7 +164,7 @@ def test_an_environment_that_names_a_proxy_changes_nothing(stranger: Stranger, m
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
     stranger.answer = says(b"document")
-    with PartnerClient(stranger.url, stranger.ca_pem) as client:
+    with PartnerClient(stranger.url, stranger.ca_pem, reach=ANYWHERE) as client:
         assert client.party_document() == "document"
 
 

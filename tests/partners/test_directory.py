@@ -8,7 +8,19 @@ import pytest
 from sqlalchemy import create_engine, select, update
 
 from partners import tables
-from partners.directory import Party, change_state, find_party, parties, refresh_party, register_party
+from partners.directory import (
+    Change,
+    Party,
+    change_state,
+    find_party,
+    note_change,
+    parties,
+    party_changes,
+    party_states,
+    refresh_party,
+    register_party,
+    replace_identity,
+)
 from partners.document import Jwk, Keys, LastBatch, Log, PartyDocumentError, PartyError, Retired, RetiredKey, Tls
 from partners.oauth.keys import load_key_set
 from schemas.batch import open_batch, write_batch
@@ -20,7 +32,7 @@ URL = "https://gateway.jiashan.example:8443"
 @pytest.fixture
 def session():
     engine = create_engine("sqlite://")
-    tables.metadata.create_all(engine, tables=[tables.party])
+    tables.metadata.create_all(engine, tables=[tables.party, tables.party_change])
     with engine.begin() as connection:
         yield connection
     engine.dispose()
@@ -45,7 +57,7 @@ def test_a_registered_party_is_what_its_document_says(session, world):
     assert find_party(session, "330421") == party
     assert party.document == world.document()
     assert party.token == world.token()
-    assert party.state == "active"
+    assert party.state == "approved"
     assert (party.url, party.issuer, party.ca_pem) == (URL, world.document().issuer, new_ca("Jiashan"))
     assert party.log_vkey == world.document().log.vkey
     assert party.added == party.refreshed == NOW
@@ -163,13 +175,74 @@ def test_parties_come_in_the_order_of_their_codes_suspended_ones_too(session):
     for world in worlds.values():
         register(session, world)
     change_state(session, "310118", "suspended")
+    change_state(session, "330503", "active")
     assert [(party.code, party.state) for party in parties(session)] == [
         ("310118", "suspended"),
         ("330503", "active"),
-        ("taihu-basin", "active"),
+        ("taihu-basin", "approved"),
     ]
-    change_state(session, "310118", "active")
-    assert find_party(session, "310118").state == "active"
+    assert party_states(session) == {"310118": "suspended", "330503": "active", "taihu-basin": "approved"}
+    assert [party.exchanges for party in parties(session)] == [False, True, True]
+
+
+STATES = ("approved", "active", "suspended", "ended")
+WAYS = {
+    ("approved", "active"), ("approved", "suspended"), ("active", "suspended"), ("suspended", "approved"),
+    *((state, "ended") for state in STATES[:3]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("before", STATES)
+@pytest.mark.parametrize("after", STATES)
+def test_a_party_is_resumed_before_it_is_active_and_what_is_ended_stays_ended(session, world, before, after):
+    register(session, world)
+    session.execute(update(tables.party).values(state=before))
+    if (before, after) in WAYS:
+        change_state(session, "330421", after)
+        assert party_states(session) == {"330421": after}
+        return
+    with pytest.raises(PartyError) as caught:
+        change_state(session, "330421", after)
+    assert caught.value.code == "party.state-wrong"
+    assert party_states(session) == {"330421": before}
+
+
+def test_another_identity_is_pinned_only_where_it_is_asked_for_and_the_old_document_is_given_back(session, world):
+    party, other = register(session, world), World()
+    pin = {"url": URL, "ca_pem": None, "now": NOW + DAY}
+    with pytest.raises(PartyDocumentError) as caught:
+        replace_identity(session, other.token(), fingerprint=party.fingerprint, **pin)
+    assert caught.value.code == "partner.fingerprint-differs"
+    before = replace_identity(session, other.token(), fingerprint=other.document().fingerprint, **pin)
+    assert before == party
+    assert find_party(session, "330421").fingerprint == other.document().fingerprint
+    with pytest.raises(PartyDocumentError):
+        refresh_party(session, world.token(serial=9), now=NOW + DAY)
+
+
+def test_no_identity_is_pinned_for_a_party_that_is_not_there_or_is_ended(session, world):
+    pin = {"url": URL, "ca_pem": None, "fingerprint": world.document().fingerprint, "now": NOW}
+    with pytest.raises(PartyError) as caught:
+        replace_identity(session, world.token(), **pin)
+    assert caught.value.code == "party.unknown"
+    register(session, world)
+    change_state(session, "330421", "ended")
+    with pytest.raises(PartyError) as caught:
+        replace_identity(session, world.token(), **pin)
+    assert caught.value.code == "party.state-wrong"
+
+
+def test_what_became_of_a_party_is_kept_with_who_and_why(session):
+    note_change(session, "330421", "approved", now=NOW, actor="li", proposal="0a1b2c3d")
+    note_change(session, "330421", "suspended", now=NOW + 1, actor="wei", reason="their key was stolen")
+    note_change(session, "330421", "suspended", now=NOW + 2, actor="li", replaced="eyJ")
+    assert party_changes(session) == {
+        "330421": [
+            Change("approved", NOW, "li", "", "0a1b2c3d"),
+            Change("suspended", NOW + 1, "wei", "their key was stolen", ""),
+            Change("suspended", NOW + 2, "li", "", "", "eyJ"),
+        ]
+    }
 
 
 def test_a_party_that_is_not_there_cannot_be_suspended(session):

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from partners.errors import ScopeError
 from partners.grants import (
     SCOPES,
     Decision,
@@ -330,8 +331,6 @@ def test_the_trail_has_every_rule_that_was_asked_and_ends_with_the_one_that_deci
 
 def test_two_scopes_that_are_needed_are_both_needed() -> None:
     """Threat: over-broad scope by OR semantics or silent narrowing."""
-    from partners.errors import ScopeError
-
     one = principal(JIASHAN, "feeds:read")
     with pytest.raises(ScopeError) as caught:
         one.require("feeds:read", "receipts:write")

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from partners.errors import AuthenticationError
-from partners.oauth.bindings import Binding, certificate_thumbprint, read_binding
+from partners.oauth.bindings import Binding, read_binding
 from partners.oauth.buckets import Buckets
+from partners.oauth.certificates import certificate_thumbprint
 from partners.oauth.dpop import token_hash
 from partners.principal import Principal
 from schemas.jws import peek
@@ -73,6 +74,14 @@ def test_a_client_with_the_binding_mtls_gets_a_token_for_the_certificate_it_show
         ("DPoP", True, CERTIFICATE, "token.sent-as-dpop"),
     ]:
         assert code_of(world, token, scheme, proof=proof, certificate=certificate) == code
+
+
+def test_a_certificate_that_was_taken_from_the_client_is_refused_on_the_next_request(world: World) -> None:
+    world.bind("wujiang", "mtls", CERTIFICATE)
+    assert error_of(token_of(world, "wujiang", certificate=STRANGERS)) == "invalid_request"
+    token = text_of(token_of(world, "wujiang", certificate=CERTIFICATE))
+    world.bind("wujiang", "mtls", STRANGERS)
+    assert code_of(world, token, certificate=CERTIFICATE) == "token.certificate-mismatch"
 
 
 def test_it_gets_none_without_a_certificate_although_it_proves_a_key(world: World) -> None:

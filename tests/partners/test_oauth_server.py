@@ -198,10 +198,10 @@ def test_an_unknown_client_and_a_wrong_signature_get_one_answer(world: World) ->
 
 def test_during_a_rotation_both_keys_authenticate(world: World) -> None:
     following = key_of("Ed25519", "wujiang next")
-    world.change("wujiang", jwks=jwks_of(GOOD, following))
+    world.change_keys("wujiang", GOOD, following)
     for key, algorithm in ((GOOD, "ES256"), (following, "Ed25519")):
         assert world.ask(sign({"alg": algorithm, "kid": key.kid}, world.claims(), key)).status == 200
-    world.change("wujiang", jwks=jwks_of(following))
+    world.change_keys("wujiang", following)
     assert error_of(world.ask()) == "invalid_client"
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from schemas.plan import Change, changes, short_of_notice
+from schemas.plan.reading import _DATASET_MEMBERS, _PLAN_MEMBERS
 from schemas.plan.sentences import CHANGED
 from schemas.times import BEIJING
 from tests.schemas.plans import example, plan_of
@@ -227,8 +228,6 @@ def test_no_member_of_a_plan_differs_in_silence(member: str) -> None:
 
 
 def test_these_are_all_the_members_there_are() -> None:
-    from schemas.plan.reading import _DATASET_MEMBERS, _PLAN_MEMBERS
-
     assert {*OF_DATASET, "id", "format"} == {*_DATASET_MEMBERS}  # there is one format, and an id is what is compared
     assert {*OF_PLAN, "plan", "version", "effective", "defaults", "datasets"} == {*_PLAN_MEMBERS}
 
