@@ -10,7 +10,7 @@ import http.client
 import json
 import secrets
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Self
 from urllib.parse import urlencode, urlsplit
 
@@ -42,6 +42,7 @@ class Caller:
         self._headers = dict(headers or {})
         self._proof_key = ECKey.generate_key("P-256")
         self._token = ""
+        self._nonce: str | None = None  # what the server wants in a proof, if it does
         self._renew_at = 0  # ms UTC
 
     def __enter__(self) -> Self:
@@ -54,7 +55,11 @@ class Caller:
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> bytes:
         """The body of the answer, read whole. Anything but 200 and 201 ends the benchmark."""
-        return self._exchange(method, path, body, {**self.sign(method, path), **self._headers, **(headers or {})})
+
+        def signed() -> dict[str, str]:
+            return {**self.sign(method, path), **self._headers, **(headers or {})}
+
+        return self._exchange(method, path, body, signed)
 
     def sign(self, method: str, path: str) -> dict[str, str]:
         """The token and a fresh proof for one request."""
@@ -63,31 +68,41 @@ class Caller:
         now = now_millis()
         if now >= self._renew_at:
             self._token, self._renew_at = self.fetch_token(), now + _TOKEN_FOR
-        proof = make_proof(self._proof_key, method, self._url + path, now, token=self._token)
+        proof = make_proof(self._proof_key, method, self._url + path, now, token=self._token, nonce=self._nonce)
         return {"Authorization": f"DPoP {self._token}", "DPoP": proof}
 
     def fetch_token(self) -> str:
         """A new access token, for a fresh assertion and a fresh proof."""
         access = self._access
         assert access is not None
-        now = now_millis()
+        seconds = now_millis() // 1000
         claims = {
             "iss": access.client_id, "sub": access.client_id, "aud": access.url, "jti": secrets.token_urlsafe(24),
-            "iat": now // 1000, "exp": now // 1000 + 120,
+            "iat": seconds, "exp": seconds + 120,
         }  # fmt: skip
         form = {
             "grant_type": "client_credentials", "scope": access.scope, "client_assertion_type": _ASSERTION_TYPE,
             "client_assertion": sign_jwt(access.key, {"typ": "JWT", "kid": access.key.kid}, claims),
         }  # fmt: skip
-        proof = make_proof(self._proof_key, "POST", self._url + TOKEN_PATH, now)
-        answer = self._exchange("POST", TOKEN_PATH, urlencode(form).encode(), {**_FORM, "DPoP": proof})
+
+        def signed() -> dict[str, str]:
+            uri = self._url + TOKEN_PATH
+            return {**_FORM, "DPoP": make_proof(self._proof_key, "POST", uri, now_millis(), nonce=self._nonce)}
+
+        answer = self._exchange("POST", TOKEN_PATH, urlencode(form).encode(), signed)
         token: str = json.loads(answer)["access_token"]
         return token
 
-    def _exchange(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> bytes:
-        self._connection.request(method, path, body, dict(headers))
-        answer = self._connection.getresponse()
-        content = answer.read()
+    def _exchange(self, method: str, path: str, body: bytes | None, signed: Callable[[], dict[str, str]]) -> bytes:
+        """One request, and once more with a nonce where the server asks for one: the assertion stays good for it."""
+        for _ in range(2):
+            self._connection.request(method, path, body, signed())
+            answer = self._connection.getresponse()
+            content = answer.read()
+            nonce = answer.headers.get("DPoP-Nonce")
+            if answer.status not in (400, 401) or nonce is None:
+                break
+            self._nonce = nonce
         if answer.status not in (200, 201):
             raise RuntimeError(f"{method} {path}: {answer.status} {content[:300]!r}")
         return content

@@ -43,7 +43,7 @@ from gateway.errors import AccessDeniedError, RateExceededError, RequestError, p
 from gateway.people.person import Person, actor_of
 from gateway.service import Gateway
 from gateway.tls import ClientAuthorities
-from partners.errors import AuthenticationError, ClientInactiveError, ScopeError
+from partners.errors import AuthenticationError, ClientInactiveError, NonceNeededError, ScopeError
 from partners.principal import Principal
 from schemas.errors import LimitError, SharingError
 from schemas.times import now_millis, utc_text
@@ -114,6 +114,8 @@ def _answer_sharing_error(request: Request, error: Exception) -> JSONResponse:
     headers = {"Cache-Control": "no-store"}
     if isinstance(error, AuthenticationError | ScopeError):
         headers["WWW-Authenticate"] = error.challenge
+    if isinstance(error, NonceNeededError):
+        headers["DPoP-Nonce"] = error.nonce
     if isinstance(error, RateExceededError):
         headers["Retry-After"] = str(error.retry_after)
     if error.code == "limit.replay-memory-full":

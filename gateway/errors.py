@@ -195,6 +195,7 @@ _BY_CODE = {
     "sign-in.wait": 429,
     "submission.media-type": 415,
     "request.media-type": 415,
+    "request.header-too-large": 431,
     "limit.replay-memory-full": 429,
 }
 

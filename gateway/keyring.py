@@ -23,7 +23,7 @@ from gateway.store.own_keys import OwnKey, Use, all_keys, newest_document
 from partners.keys import KeysError, OauthKey, Rotating, Secret, find_key
 from partners.oauth.jwt import SKEW
 from partners.oauth.keys import load_signing_key, public_jwks
-from partners.oauth.server import TOKEN_LIFETIME
+from partners.oauth.token_keys import TOKEN_LIFETIME
 from schemas import jws
 from schemas.times import now_millis
 

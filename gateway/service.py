@@ -6,11 +6,10 @@ would lose: everything that must survive is in the database or in the head store
 
 from __future__ import annotations
 
-from joserfc.jwk import ECKey
-
 from audit.heads import HeadStore
 from audit.note import NoteSigner
 from audit.sequencer import Sequencer
+from gateway.authorization import Authorization
 from gateway.cursors import Cursors
 from gateway.db import Database
 from gateway.governance import Governance, Governed
@@ -33,12 +32,8 @@ from gateway.sync.contacts import Calls
 from gateway.watch import HeadsWatch
 from partners.oauth.clients import Client
 from partners.oauth.keys import load_signing_key
-from partners.oauth.replay import DatabaseReplay, MemoryReplay, Replay
-from partners.oauth.resource import AccessTokens
-from partners.oauth.server import TokenEndpoint
-from partners.oauth.store import load_client
+from partners.oauth.token_keys import TokenKeys
 from partners.reach import Reach
-from partners.tables import assertion_seen, proof_seen
 from schemas.errors import SharingError
 from schemas.tables import Tables
 from schemas.times import now_millis
@@ -72,33 +67,21 @@ class Gateway:
         self.passwords = Passwords()
         self.second_factors = Seal(secret.derive("totp"))
         self.tries = Tries(secret.derive("sign-in"))
-        # On SQLite the gateway is one process: a memory of proofs in it keeps reads from becoming writes.
-        self.proofs: Replay = (
-            MemoryReplay(now_millis()) if self.database.is_sqlite else DatabaseReplay(self.database.write, proof_seen)
-        )
-        self.assertions: Replay = DatabaseReplay(self.database.write, assertion_seen)
-        self._signer: ECKey | None = None  # the oauth key in use, as the token endpoint takes it
-        self._tokens: tuple[tuple[str, ...], AccessTokens] = ((), AccessTokens(settings.url, ()))
+        self._token_keys: tuple[tuple[str, ...], TokenKeys | None] = ((), None)  # of which kids, and the keys
+        self.authorization = Authorization(settings, secret, self.database, load_keys=self.token_keys)
         self.asked: set[str] = set()  # partners whose party document is to be asked for at once
         self.heads_watch = HeadsWatch(self.heads)
         self.sequencer = Sequencer(self.database.write, self.heads, self.log_signers, settings.log_origin)
 
-    @property
-    def access_tokens(self) -> AccessTokens:
-        """What opens our tokens; a new one whenever keys change: what an old key signed must not outlive it."""
-        now = now_millis()
-        kids = tuple(key.kid for key in self.keys.oauth_keys(now))
-        if self._tokens[0] != kids:
-            self._tokens = (kids, AccessTokens(self.settings.url, self.keys.oauth_publics(now)))
-        return self._tokens[1]
-
-    @property
-    def token_endpoint(self) -> TokenEndpoint:
-        """What gives tokens, signed with the key of this moment. It has no state of its own."""
-        oauth = self.keys.oauth
-        if self._signer is None or self._signer.kid != oauth.kid:
-            self._signer = load_signing_key(oauth.private)
-        return TokenEndpoint(self.settings.url, self._signer, self.load_client, self.assertions, self.proofs)
+    def token_keys(self) -> TokenKeys:
+        """The keys of our tokens at this moment; the same object as long as they are the same keys."""
+        published = self.keys.oauth_keys(now_millis())
+        kids = tuple(key.kid for key in published)
+        known, keys = self._token_keys
+        if keys is None or known != kids:
+            keys = TokenKeys.of(load_signing_key(self.keys.oauth.private), *self.keys.oauth_publics(now_millis())[1:])
+            self._token_keys = (kids, keys)
+        return keys
 
     @property
     def log_signer(self) -> NoteSigner:
@@ -132,8 +115,7 @@ class Gateway:
 
     def load_client(self, client_id: str) -> Client | None:
         """The client's record as it stands now."""
-        with self.database.read() as session:
-            return load_client(session, client_id)
+        return self.authorization.load_client(client_id)
 
     def close(self) -> None:
         self.database.close()

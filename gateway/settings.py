@@ -100,6 +100,10 @@ class Settings(BaseSettings):
     """How long we ask a partner to hold our request for its feeds open, seconds."""
     checkpoint: float = Field(default=0.25, ge=0.01, le=60)
     """Longest time an entry waits for its place in the log, seconds."""
+    token_rate: float = Field(default=20.0, ge=0.1, le=100_000)
+    """Token requests a second of one address and of one client, in one process; ten seconds' worth may come at once."""
+    dpop_nonce: bool = False
+    """Whether every proof needs a nonce of ours (RFC 9449, section 8); where one is needed anyway, it is asked for."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least severe message that is written."""
     log_format: Literal["json", "console"] = "console"

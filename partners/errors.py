@@ -2,6 +2,7 @@
 
     SharingError
     ├── AuthenticationError         who calls is not established: answer 401 with `challenge`
+    │   └── NonceNeededError            its proof needs our nonce: 401, with the nonce in `DPoP-Nonce`
     ├── ScopeError                  the caller is known, its token lacks a scope: answer 403 with `challenge`
     ├── ClientInactiveError         the caller is known, and suspended or ended: 403, a new token would not help
     ├── RegistrationError           a client record cannot be taken as it is
@@ -15,6 +16,8 @@ section 5.2), where text taken from the request would be somebody else's to choo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from schemas.errors import SharingError
 
 PROOF_ALGORITHMS = ("ES256", "PS256", "Ed25519")
@@ -23,22 +26,39 @@ PROOF_ALGORITHMS = ("ES256", "PS256", "Ed25519")
 
 def dpop_challenge(**parameters: str) -> str:
     """A WWW-Authenticate value of the DPoP scheme with `parameters`, in the order given."""
-    members = {"algs": " ".join(PROOF_ALGORITHMS), **parameters}
-    return "DPoP " + ", ".join(f'{name}="{value}"' for name, value in members.items())
+    return _challenge("DPoP", {"algs": " ".join(PROOF_ALGORITHMS), **parameters})
+
+
+def _challenge(scheme: str, parameters: Mapping[str, str]) -> str:
+    return f"{scheme} " + ", ".join(f'{name}="{value}"' for name, value in parameters.items())
 
 
 class AuthenticationError(SharingError):
     """Who calls is not established.
 
-    `error` is the OAuth error code (RFC 6750, RFC 9449), or None where no credentials came at all.
+    `error` is the OAuth error code (RFC 6750, RFC 9449), or None where no credentials came at all. `scheme` is the one
+    the caller's tokens are sent with, as far as that is known.
     """
 
     code = "token.invalid"
 
-    def __init__(self, detail: str, *, code: str | None = None, error: str | None = "invalid_token") -> None:
+    def __init__(
+        self, detail: str, *, code: str | None = None, error: str | None = "invalid_token", scheme: str = "DPoP"
+    ) -> None:
         super().__init__(detail, code=code)
         self.error = error
-        self.challenge = dpop_challenge(error=error, error_description=detail) if error else dpop_challenge()
+        parameters = {"error": error, "error_description": detail} if error else {}
+        self.challenge = dpop_challenge(**parameters) if scheme == "DPoP" else _challenge(scheme, parameters)
+
+
+class NonceNeededError(AuthenticationError):
+    """The proof carries no `nonce` of ours that is still good: the caller makes another with this one."""
+
+    code = "token.nonce-needed"
+
+    def __init__(self, nonce: str) -> None:
+        super().__init__("the DPoP proof needs the nonce given here", error="use_dpop_nonce")
+        self.nonce = nonce
 
 
 class ScopeError(SharingError):

@@ -25,7 +25,7 @@ SCOPES = (
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A client of `party`, proven by a token bound to the key with thumbprint `jkt` (RFC 7638).
+    """A client of `party`, proven by a token bound to the key or certificate with `thumbprint`; "" for no binding.
 
     `suspended` where its party is: then it may have what the plan lets pass nevertheless, and nothing else. `datasets`
     are the only ones it may read where it was restricted to some; None: it was not.
@@ -35,7 +35,7 @@ class Principal:
     client_id: str
     kind: ClientKind
     scopes: frozenset[str]
-    jkt: str
+    thumbprint: str
     suspended: bool = False
     datasets: frozenset[str] | None = None
 

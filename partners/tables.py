@@ -107,6 +107,25 @@ proof_seen = Table(
     Column("expires", BigInteger, nullable=False, index=True),
 )
 
+# What was revoked before its time (RFC 7009), by `jti` and never by the text, which may have several spellings. Only
+# tokens that we signed are ever written here, and a row goes when its token would have ended.
+token_revoked = Table(
+    "token_revoked",
+    metadata,
+    Column("jti", String(MAX_JTI), primary_key=True),
+    Column("client_id", String(MAX_CLIENT_ID), nullable=False),
+    Column("expires", BigInteger, nullable=False, index=True),
+)
+
+# All tokens of a client issued before an instant are revoked at once.
+token_cut = Table(
+    "token_cut",
+    metadata,
+    Column("client_id", String(MAX_CLIENT_ID), primary_key=True),
+    Column("before", BigInteger, nullable=False),
+    Column("expires", BigInteger, nullable=False, index=True, comment="when the last of them has ended by itself"),
+)
+
 # One row for every request there is, worthless after two minutes: it need not survive a crash of the database, and
 # stays out of the write-ahead log. Alembic builds its own table objects and so has to say this again.
 event.listen(

@@ -15,19 +15,21 @@ from urllib.parse import unquote_to_bytes
 
 from fastapi import Depends, Header, Query, Request
 
+from gateway.certificates import peer_certificate
 from gateway.db import ReadSession
 from gateway.errors import AccessDeniedError, RateExceededError, ReadOnlyError, RequestError
 from gateway.service import Gateway
 from partners.errors import ClientInactiveError
 from partners.grants import SCOPES, Counts, Decision, Meter, decide
 from partners.grants import Request as Wish
-from partners.oauth.resource import authenticate
 from partners.plans import plans_in_force
 from partners.principal import Principal
 from partners.rates import count_request
 from partners.refusals import Refusal
 from schemas.errors import LimitError
 from schemas.times import now_millis
+
+MAX_HEADER = 32 * 1024  # bytes of names and values; a token and a proof with a large RSA key have some four thousand
 
 
 async def refuse_nul(request: Request) -> None:
@@ -68,8 +70,15 @@ Authenticate = Callable[[Request, Gateway], Principal]
 
 
 def headers_of(request: Request) -> list[tuple[str, str]]:
-    """The header of a request as it came, line by line: a second `DPoP` must be seen."""
-    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.scope["headers"]]
+    """The header of a request as it came, line by line: a second `DPoP` must be seen.
+
+    Raises:
+        LimitError: `request.header-too-large`.
+    """
+    lines = request.scope["headers"]
+    if sum(len(name) + len(value) for name, value in lines) > MAX_HEADER:
+        raise LimitError(f"the header of a request holds at most {MAX_HEADER} bytes", code="request.header-too-large")
+    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in lines]
 
 
 def principal_of(request: Request, gateway: Home) -> Principal:
@@ -81,16 +90,21 @@ def principal_of(request: Request, gateway: Home) -> Principal:
 
 
 def by_access_token(request: Request, gateway: Gateway) -> Principal:
-    """The caller of the partner listener, proven by a token of ours and a fresh proof of its key."""
+    """The caller of the partner listener, proven by a token of ours and what it is bound to: a fresh proof of its key,
+    or its certificate.
+
+    Raises:
+        RequestError: the token came in the address, where it is written to logs (RFC 6750, section 5.3).
+    """
+    if b"access_token=" in request.scope["query_string"]:
+        raise RequestError("a token is sent in the Authorization header, never in the address")
     scope, now = request.scope, now_millis()
-    principal = authenticate(
+    principal = gateway.authorization.resource.authenticate(
         scope["method"],
         gateway.settings.url + scope["raw_path"].decode("latin-1"),
         headers_of(request),
-        tokens=gateway.access_tokens,
-        load_client=gateway.load_client,
-        proofs=gateway.proofs,
         now=now,
+        certificate=peer_certificate(scope),
     )
     gateway.calls.note(principal, now=now)
     return principal

@@ -14,9 +14,10 @@ from urllib.parse import urlsplit
 
 from joserfc.jwk import ECKey
 
-from partners.errors import AuthenticationError
+from partners.errors import AuthenticationError, NonceNeededError
 from partners.oauth.jwt import SKEW, Claims, check_begun, read_instant, read_jti, read_jwt, sign_jwt
 from partners.oauth.keys import PublicKey, load_public_key
+from partners.oauth.nonces import Nonces
 from partners.oauth.replay import Replay
 from schemas.errors import SignatureError
 from schemas.jws import b64encode
@@ -62,6 +63,7 @@ def verify_proof(
     method: str,
     uri: str,
     replay: Replay,
+    nonces: Nonces,
     now: int,
     token: str | None = None,
     thumbprint: str | None = None,
@@ -73,6 +75,7 @@ def verify_proof(
 
     Raises:
         AuthenticationError: `token.proof-missing`, `token.proof-invalid` or `token.proof-replayed`.
+        NonceNeededError: it has to carry a nonce of ours; neither it nor anything else has been spent.
         LimitError: it cannot be remembered now, and so is not taken.
     """
     proof = _single_proof(headers)
@@ -88,13 +91,13 @@ def verify_proof(
         raise _invalid("the DPoP proof is for another request")
     if issued is None or issued < now - SKEW or (expires is not None and expires < now - SKEW):
         raise _invalid("the DPoP proof is too old")
-    if replay.since is not None and issued < replay.since // 1000 * 1000:
-        # An earlier process may have seen it, and its memory is gone. `iat` has whole seconds.
-        raise _invalid("the DPoP proof is older than this process")
     if token is not None and claims.get("ath") != token_hash(token):
         raise _invalid("the DPoP proof is for another token")
     if thumbprint is not None and key.thumbprint != thumbprint:
         raise _invalid("the DPoP proof is of another key than the token")
+    # An old nonce where none is needed harms nobody: a client may keep one for as long as it is not told otherwise.
+    if (nonces.always or replay.needs_nonce(issued)) and not nonces.good(claims.get("nonce"), now):
+        raise NonceNeededError(nonces.current(now))
     if not replay.remember(key.thumbprint, jti, expires=issued + SKEW + 1000, now=now):
         raise _invalid("the DPoP proof was used before", code="token.proof-replayed")
     return key.thumbprint

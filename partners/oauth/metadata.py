@@ -15,6 +15,8 @@ from partners.principal import SCOPES
 
 METADATA_PATH = "/.well-known/oauth-authorization-server"
 TOKEN_PATH = "/oauth/token"  # noqa: S105  # an address
+INTROSPECTION_PATH = "/oauth/introspect"
+REVOCATION_PATH = "/oauth/revoke"
 JWKS_PATH = "/oauth/jwks"
 
 
@@ -30,18 +32,32 @@ def check_issuer(issuer: str) -> str:
     return issuer
 
 
-def authorization_server_metadata(issuer: str) -> dict[str, object]:
+def authorization_server_metadata(issuer: str, *, mtls_origin: str | None = None) -> dict[str, object]:
     """The document at METADATA_PATH.
 
     It has no `response_types_supported`: there is no authorization endpoint, and section 3.2 leaves out empty lists.
+    `mtls_origin` is where callers are asked for certificates, if that is another origin than the issuer's (RFC 8705,
+    section 5).
     """
-    return {
-        "issuer": check_issuer(issuer),
-        "token_endpoint": issuer + TOKEN_PATH,
-        "jwks_uri": issuer + JWKS_PATH,
+    endpoints = {
+        "token_endpoint": TOKEN_PATH,
+        "introspection_endpoint": INTROSPECTION_PATH,
+        "revocation_endpoint": REVOCATION_PATH,
+    }
+    document: dict[str, object] = {"issuer": check_issuer(issuer), "jwks_uri": issuer + JWKS_PATH}
+    for name, path in endpoints.items():
+        document |= {
+            name: issuer + path,
+            f"{name}_auth_methods_supported": [CLIENT_AUTH_METHOD],
+            f"{name}_auth_signing_alg_values_supported": list(PROOF_ALGORITHMS),
+        }
+    document |= {
         "scopes_supported": list(SCOPES),
         "grant_types_supported": [GRANT_TYPE],
-        "token_endpoint_auth_methods_supported": [CLIENT_AUTH_METHOD],
-        "token_endpoint_auth_signing_alg_values_supported": list(PROOF_ALGORITHMS),
         "dpop_signing_alg_values_supported": list(PROOF_ALGORITHMS),
+        "introspection_signing_alg_values_supported": ["ES256"],
+        "tls_client_certificate_bound_access_tokens": True,
     }
+    if mtls_origin is not None and mtls_origin != issuer:
+        document["mtls_endpoint_aliases"] = {name: mtls_origin + path for name, path in endpoints.items()}
+    return document

@@ -1,269 +1,164 @@
-"""The token endpoint: client_credentials with private_key_jwt, for DPoP-bound tokens (RFC 6749, 7523, 9068, 9449).
+"""The token endpoint: client_credentials with private_key_jwt, for tokens bound to a key (RFC 6749, 7523, 9068, 9449,
+8705).
 
-Built on Authlib's server, grant, assertion and token classes, with the checks FAPI 2.0 asks for and they leave open.
-The order of a request, each step refusing before the next begins:
+Built on Authlib's server, grant and token classes. After `client_auth` has found out who asks, and before anything is
+given, each step refusing before the next begins:
 
-    1. one form of bounded size, no parameter twice, no shared secret
-    2. the assertion: a registered key, its algorithm, issuer and audience, its times
-    3. the client: the one the assertion names, and active
-    4. the scope: not empty and within the client's, never narrowed
-    5. the DPoP proof, spent
-    6. the assertion, spent: last, since clients may resend it with a better proof
-    7. the token: ES256, five minutes, bound to the proof's key
+    5. the scope: not empty and within the client's, never narrowed
+    6. what the token is bound to, as the client's record says: its DPoP proof, with our nonce where one is needed, and
+       spent; or the certificate of the connection; or nothing, for a few
+    7. the assertion, spent: last, since clients may resend it with a better proof
+    8. the token: ES256, five minutes, bound
 
-It must never issue a token that is not bound to a key, nor write one to a log. Times are milliseconds UTC.
+It must never issue a token that is bound to less than the client's record asks for, nor write one to a log. Times are
+milliseconds UTC.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
-from urllib.parse import parse_qsl
 
 from authlib.oauth2 import OAuth2Error
 from authlib.oauth2.rfc6749 import (
-    AuthorizationServer,
     ClientCredentialsGrant,
-    InvalidClientError,
     InvalidRequestError,
     InvalidScopeError,
     OAuth2Request,
+    UnauthorizedClientError,
 )
-from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
-from authlib.oauth2.rfc7523 import JWTBearerClientAssertion
 from authlib.oauth2.rfc9068 import JWTBearerTokenGenerator
-from joserfc.jwk import ECKey, KeySet
+from joserfc.jwk import KeySet
 
-from partners.errors import AuthenticationError, ClientInactiveError
-from partners.oauth import jwt, keys
-from partners.oauth.clients import CLIENT_AUTH_METHOD, GRANT_TYPE, Client, LoadClient
-from partners.oauth.dpop import Headers, header_values, verify_proof
-from partners.oauth.metadata import TOKEN_PATH, check_issuer
-from partners.oauth.replay import Replay
-from schemas.errors import LimitError, SignatureError
+from partners.errors import AuthenticationError, NonceNeededError
+from partners.oauth.bindings import UNBOUND, Binding
+from partners.oauth.certificates import certificate_thumbprint
+from partners.oauth.client_auth import Answer, Call, Exchange, Issuer, SlowDownError
+from partners.oauth.clients import CLIENT_AUTH_METHOD, GRANT_TYPE, Client
+from partners.oauth.dpop import Headers, verify_proof
+from partners.oauth.metadata import TOKEN_PATH
+from partners.oauth.token_keys import TOKEN_LIFETIME
+from partners.tables import UNBOUND_SCOPES
+from schemas.errors import LimitError
 
-MAX_BODY = 16 * 1024  # bytes of a token request
-TOKEN_LIFETIME = 300  # s
-MAX_ASSERTION_LIFETIME = 3_600_000  # ms; what Authlib's own client asks for
-ASSERTION_TYPES = (None, "jwt", "client-authentication+jwt")
-
-_MAX_PARAMETERS = 32
-_UNPROVEN = "the client is unknown, or its assertion does not verify"  # one answer for both
-
-
-@dataclass(frozen=True, slots=True)
-class TokenResponse:
-    """What to answer; `client_id` is the caller where it was proven, also when it was refused (for the log)."""
-
-    status: int
-    headers: list[tuple[str, str]]
-    body: bytes
-    client_id: str | None
+_RETRY_AFTER = 60  # s, where no more proofs can be remembered
 
 
 @dataclass(frozen=True)
 class TokenEndpoint:
-    """The endpoint of one issuer; holds no state of its own and may be shared between threads."""
+    """The token endpoint of `issuer`; holds no state of its own and may be shared between threads."""
 
-    issuer: str
-    signing_key: ECKey  # private P-256; its kid is published
-    load_client: LoadClient
-    assertions: Replay  # must hold across workers and restarts
-    proofs: Replay
-
-    def __post_init__(self) -> None:
-        check_issuer(self.issuer)
-        if not self.signing_key.is_private or self.signing_key.curve_name != "P-256" or not self.signing_key.kid:
-            raise RuntimeError("tokens are signed with a private P-256 key that has a kid")
+    issuer: Issuer
 
     @property
     def uri(self) -> str:
-        return self.issuer + TOKEN_PATH
+        return self.issuer.issuer + TOKEN_PATH
 
-    def respond(self, headers: Headers, body: bytes, now: int) -> TokenResponse:
-        """Answer one POST. Refusals are answers too: nothing is raised for what a caller sends."""
-        return _Exchange(self, headers, now).answer(body)
+    def respond(
+        self, headers: Headers, body: bytes, now: int, *, certificate: bytes | None = None, address: str = ""
+    ) -> Answer:
+        """Answer one POST from `address`, over a connection with `certificate` (DER).
+
+        Refusals are answers too: nothing is raised for what a caller sends.
+        """
+        return _TokenRequest(self.issuer, Call(headers, body, now, certificate, address)).answer(TOKEN_PATH)
 
 
 class _InvalidProofError(OAuth2Error):  # type: ignore[misc]
     error = "invalid_dpop_proof"
 
 
+class _NonceError(OAuth2Error):  # type: ignore[misc]
+    error = "use_dpop_nonce"
+
+    def __init__(self, error: NonceNeededError) -> None:
+        super().__init__(error.detail)
+        self.nonce = error.nonce
+
+    def get_headers(self) -> list[tuple[str, str]]:
+        return [*super().get_headers(), ("DPoP-Nonce", self.nonce)]
+
+
 class _UnsupportedGrantError(OAuth2Error):  # type: ignore[misc]
     error = "unsupported_grant_type"
 
 
-class _BusyError(OAuth2Error):  # type: ignore[misc]
-    error = "temporarily_unavailable"
-    status_code = 503
+class _TokenRequest(Exchange):
+    """One token request under way."""
 
-
-class _Exchange(AuthorizationServer):  # type: ignore[misc]
-    """One token request under way: Authlib's hooks take neither a clock nor a request's headers, so both live here."""
-
-    def __init__(self, endpoint: TokenEndpoint, headers: Headers, now: int) -> None:
-        super().__init__()
-        self.endpoint = endpoint
-        self.headers = headers
-        self.now = now
-        self.assertion = _ClientAssertion(endpoint.issuer, now)
-        self.client_id: str | None = None
+    def respond(self, request: OAuth2Request) -> Answer:
         self.register_grant(_ClientCredentials)
-        self.register_client_auth_method(CLIENT_AUTH_METHOD, self.assertion)
-
-    def answer(self, body: bytes) -> TokenResponse:
-        request = _Request("POST", self.endpoint.uri)
-        try:
-            request.payload = BasicOAuth2Payload(_read_form(self.headers, body))
-            return cast("TokenResponse", self.create_token_response(request))
-        except OAuth2Error as error:
-            return cast("TokenResponse", self.handle_error_response(request, error))
-
-    def create_oauth2_request(self, request: OAuth2Request) -> OAuth2Request:
-        return request
-
-    def query_client(self, client_id: str) -> Client:
-        client = self.endpoint.load_client(client_id)
-        if client is None:
-            raise InvalidClientError(_UNPROVEN)
-        return client
-
-    def send_signal(self, name: str, *args: object, **kwargs: object) -> None:
-        """Nobody listens."""
+        return cast("Answer", self.create_token_response(request))
 
     def get_token_grant(self, request: OAuth2Request) -> object:
         if request.payload.grant_type != GRANT_TYPE:
             raise _UnsupportedGrantError(f"the only grant type here is {GRANT_TYPE}")
         return super().get_token_grant(request)
 
-    def handle_response(self, status: int, body: object, headers: list[tuple[str, str]]) -> TokenResponse:
-        content = json.dumps(body, ensure_ascii=True, separators=(",", ":")).encode("ascii")
-        return TokenResponse(status, list(headers), content, self.client_id)
-
-
-class _Request(OAuth2Request):  # type: ignore[misc]
-    @property
-    def form(self) -> Mapping[str, str]:
-        return cast("Mapping[str, str]", self.payload.data)
-
-
-class _ClientAssertion(JWTBearerClientAssertion):  # type: ignore[misc]
-    """Step 2: who signed, for whom, and when. Spending it is left to the grant: Authlib's own jti check is off."""
-
-    CLIENT_AUTH_METHOD = CLIENT_AUTH_METHOD
-
-    def __init__(self, issuer: str, now: int) -> None:
-        super().__init__(validate_jti=False)
-        self.issuer = issuer
-        self.now = now
-        self.header: jwt.Claims = {}
-        self.claims: jwt.Claims = {}
-        self.jti = ""
-        self.expires = 0
-
-    def extract_assertion(self, assertion: str) -> tuple[jwt.Claims, jwt.Claims]:
-        try:
-            self.header, self.claims = jwt.read_jwt(assertion, ASSERTION_TYPES)
-        except SignatureError as error:
-            raise InvalidClientError("the client assertion is not a JWT for this purpose") from error
-        return self.header, self.claims
-
-    def resolve_client_public_key(self, client: Client) -> keys.PublicKey:
-        try:
-            return keys.choose_key(client.keys, self.header.get("kid"))
-        except SignatureError as error:
-            raise InvalidClientError(_UNPROVEN) from error
-
-    def process_assertion_claims(self, assertion: str, resolve_key: keys.PublicKey) -> jwt.Claims:
-        try:
-            resolve_key.verify(assertion)
-        except SignatureError as error:
-            raise InvalidClientError(_UNPROVEN) from error
-        self.verify_claims(self.claims)
-        return self.claims
-
-    def verify_claims(self, claims: jwt.Claims) -> None:
-        if claims.get("iss") != claims.get("sub"):
-            raise InvalidClientError("the assertion has to name the client as iss and sub")
-        if claims.get("aud") != self.issuer:  # a string, not a list, and not the address of this endpoint
-            raise InvalidClientError("the assertion is for another audience than this issuer")
-        try:
-            expires = jwt.read_instant(claims, "exp")
-            jwt.check_begun(claims, self.now)
-            self.jti = jwt.read_jti(claims)
-        except SignatureError as error:
-            raise InvalidClientError("the assertion has claims that are missing or not possible") from error
-        if expires is None or expires <= self.now - jwt.SKEW:
-            raise InvalidClientError("the assertion has expired")
-        if expires > self.now + MAX_ASSERTION_LIFETIME + jwt.SKEW:
-            raise InvalidClientError("the assertion is valid for more than an hour")
-        self.expires = expires
-
 
 class _ClientCredentials(ClientCredentialsGrant):  # type: ignore[misc]
-    """Steps 2 to 7 in their order."""
+    """Steps 3 to 8 in their order."""
 
     TOKEN_ENDPOINT_AUTH_METHODS = (CLIENT_AUTH_METHOD,)
-    request: _Request
-    server: _Exchange
+    server: _TokenRequest
 
     def validate_token_request(self) -> None:
-        super().validate_token_request()  # steps 2 to 4, through the methods below
-        thumbprint = self._spend_proof()
-        self._spend_assertion()
-        generator = _BoundTokens(self.server.endpoint, self.server.now, thumbprint)
-        self.server.register_token_generator(GRANT_TYPE, generator)
-
-    def authenticate_token_endpoint_client(self) -> Client:
-        if header_values(self.server.headers, "authorization"):
-            raise InvalidClientError("clients authenticate with an assertion alone", status_code=401)
-        client = cast("Client", super().authenticate_token_endpoint_client())
-        self.server.client_id = client.client_id
-        named = self.request.payload.client_id
-        if named is not None and named != client.client_id:
-            raise InvalidClientError("the assertion is of another client than client_id says")
-        try:
-            client.require_active()
-        except ClientInactiveError as error:
-            raise InvalidClientError(error.detail) from error
-        return client
+        super().validate_token_request()  # steps 3 to 5, through the server and the method below
+        binding = self._bind()
+        self.server.spend_assertion()
+        self.server.register_token_generator(GRANT_TYPE, _BoundTokens(self.server, binding))
 
     def validate_requested_scope(self) -> None:
-        if self.client.get_allowed_scope(self.request.payload.scope) is None:
+        allowed = self.client.get_allowed_scope(self.request.payload.scope)
+        if allowed is None:
             raise InvalidScopeError("the scope is empty or goes beyond what this client may ask for")
+        if self.client.binding == "none" and not set(allowed.split()).issubset(UNBOUND_SCOPES):
+            raise InvalidScopeError("a token that is bound to nothing is for handing in and reading records alone")
 
     def create_token_response(self) -> tuple[int, dict[str, object], list[tuple[str, str]]]:
         # Authlib's own writes the token into its debug log.
         token = self.generate_token(scope=self.request.payload.scope, include_refresh_token=False)
-        return 200, token, self.TOKEN_RESPONSE_HEADER
+        nonces = self.server.issuer.nonces
+        nonce = [("DPoP-Nonce", nonces.current(self.server.call.now))] if nonces.always else []
+        return 200, token, [*self.TOKEN_RESPONSE_HEADER, *nonce]
+
+    def _bind(self) -> Binding:
+        """Step 6."""
+        client, call = self.client, self.server.call
+        kind: str = client.binding
+        if kind == "dpop":
+            return Binding("dpop", self._spend_proof())
+        if kind == "mtls":
+            if call.certificate is None or not client.accepts_certificate(call.certificate, call.now):
+                raise InvalidRequestError("the tokens of this client are bound to its certificate: it was not shown")
+            return Binding("mtls", certificate_thumbprint(call.certificate))
+        if kind == "none" and client.party == self.server.issuer.party:
+            return UNBOUND
+        raise UnauthorizedClientError("tokens that are bound to nothing are for clients of this party alone")
 
     def _spend_proof(self) -> str:
-        server = self.server
-        replay = server.endpoint.proofs
+        issuer, call = self.server.issuer, self.server.call
         try:
-            return verify_proof(server.headers, method="POST", uri=server.endpoint.uri, replay=replay, now=server.now)
+            return verify_proof(
+                call.headers, method="POST", uri=self.request.uri, replay=issuer.proofs, nonces=issuer.nonces,
+                now=call.now,
+            )  # fmt: skip
+        except NonceNeededError as error:
+            raise _NonceError(error) from error
         except AuthenticationError as error:
             raise _InvalidProofError(error.detail) from error
         except LimitError as error:
-            raise _BusyError(error.detail) from error
-
-    def _spend_assertion(self) -> None:
-        assertion, replay = self.server.assertion, self.server.endpoint.assertions
-        expires = assertion.expires + jwt.SKEW
-        if not replay.remember(self.client.client_id, assertion.jti, expires=expires, now=self.server.now):
-            raise InvalidClientError("the assertion was used before")
+            raise SlowDownError(error.detail, _RETRY_AFTER, status=503) from error
 
 
 class _BoundTokens(JWTBearerTokenGenerator):  # type: ignore[misc]
-    """Step 7. The instants Authlib reads from the clock are overwritten with those of the one decision."""
+    """Step 8. The instants Authlib reads from the clock are overwritten with those of the one decision."""
 
-    def __init__(self, endpoint: TokenEndpoint, now: int, thumbprint: str) -> None:
-        super().__init__(endpoint.issuer, alg="ES256", expires_generator=TOKEN_LIFETIME)
-        self.key = endpoint.signing_key
-        self.issued = now // 1000
-        self.thumbprint = thumbprint
+    def __init__(self, server: _TokenRequest, binding: Binding) -> None:
+        super().__init__(server.issuer.issuer, alg="ES256", expires_generator=TOKEN_LIFETIME)
+        self.key = server.issuer.load_keys().signing
+        self.issued = server.call.now // 1000
+        self.binding = binding
 
     def get_jwks(self) -> KeySet:
         return KeySet([self.key])  # a set, so that the header gets its kid
@@ -272,30 +167,7 @@ class _BoundTokens(JWTBearerTokenGenerator):  # type: ignore[misc]
         return cast("str", self.issuer)
 
     def get_extra_claims(self, client: Client, grant_type: str, user: object, scope: str) -> dict[str, object]:  # noqa: ARG002
-        return {"iat": self.issued, "exp": self.issued + TOKEN_LIFETIME, "cnf": {"jkt": self.thumbprint}}
+        return {"iat": self.issued, "exp": self.issued + TOKEN_LIFETIME, **self.binding.confirmation()}
 
     def generate(self, *args: Any, **kwargs: Any) -> dict[str, object]:
-        return {**super().generate(*args, **kwargs), "token_type": "DPoP"}
-
-
-def _read_form(headers: Headers, body: bytes) -> dict[str, str]:
-    """Step 1."""
-    types = [value.partition(";")[0].strip().lower() for value in header_values(headers, "content-type")]
-    if types != ["application/x-www-form-urlencoded"] or len(body) > MAX_BODY:
-        raise InvalidRequestError("a token request is one urlencoded form of at most 16 KiB")
-    try:
-        pairs = parse_qsl(
-            body.decode("ascii"),
-            keep_blank_values=True,
-            strict_parsing=bool(body),
-            errors="strict",
-            max_num_fields=_MAX_PARAMETERS,
-        )
-    except ValueError as error:
-        raise InvalidRequestError("the form cannot be read") from error
-    form = dict(pairs)
-    if len(form) != len(pairs):
-        raise InvalidRequestError("a parameter occurs twice")
-    if "client_secret" in form:
-        raise InvalidClientError("shared secrets are not accepted")
-    return form
+        return {**super().generate(*args, **kwargs), "token_type": self.binding.scheme}

@@ -45,9 +45,20 @@ class Caller:
     scopes: Collection[str]
     proof_key: ECKey = field(default_factory=lambda: ECKey.generate_key("P-256"))
     token: str = ""
+    nonce: str | None = None
 
     def fetch_token(self, scopes: Collection[str] | None = None) -> str:
         """A fresh token, kept for the calls that follow."""
+        answer = self.ask_for_token(self.scopes if scopes is None else scopes)
+        if answer.status_code == 400 and answer.json()["error"] == "use_dpop_nonce":
+            self.nonce = answer.headers["DPoP-Nonce"]
+            answer = self.ask_for_token(self.scopes if scopes is None else scopes)
+        assert answer.status_code == 200, answer.text
+        self.token = answer.json()["access_token"]
+        return self.token
+
+    def ask_for_token(self, scopes: Collection[str]) -> Any:
+        """One token request, with the nonce we know of, if any."""
         now, url = now_millis(), self.node.url
         seconds = now // 1000
         claims = {
@@ -56,22 +67,19 @@ class Caller:
         }  # fmt: skip
         form = {
             "grant_type": GRANT_TYPE,
-            "scope": " ".join(self.scopes if scopes is None else scopes),
+            "scope": " ".join(scopes),
             "client_assertion_type": ASSERTION,
             "client_assertion": sign_jwt(self.key, {"kid": self.key.kid}, claims),
         }
-        proof = make_proof(self.proof_key, "POST", url + TOKEN_PATH, now)
-        answer = self.http.post(TOKEN_PATH, data=form, headers={"DPoP": proof})
-        assert answer.status_code == 200, answer.text
-        self.token = answer.json()["access_token"]
-        return self.token
+        proof = make_proof(self.proof_key, "POST", url + TOKEN_PATH, now, nonce=self.nonce)
+        return self.http.post(TOKEN_PATH, data=form, headers={"DPoP": proof})
 
     def headers(self, method: str, path: str) -> dict[str, str]:
         """What proves one request: token and fresh proof."""
         if not self.token:
             self.fetch_token()
         uri = self.node.url + path.partition("?")[0]
-        proof = make_proof(self.proof_key, method, uri, now_millis(), token=self.token)
+        proof = make_proof(self.proof_key, method, uri, now_millis(), token=self.token, nonce=self.nonce)
         return {"Authorization": f"DPoP {self.token}", "DPoP": proof}
 
     def call(self, method: str, path: str, *, headers: dict[str, str] | None = None, **options: Any) -> Any:

@@ -41,7 +41,9 @@ PUBLIC = {
     "GET /.well-known/taipu",
     "GET /.well-known/oauth-authorization-server",
     "GET /oauth/jwks",
-    "POST /oauth/token",  # asks for an assertion of its own
+    "POST /oauth/token",  # these three ask for an assertion of their own
+    "POST /oauth/introspect",
+    "POST /oauth/revoke",
     "GET /log/checkpoint",
     "GET /log/{shard}/checkpoint",
     # How records are written is no secret, and whoever is to write one has no token yet.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,19 +16,28 @@ from joserfc.jwk import ECKey, Key, OctKey, OKPKey, RSAKey
 from sqlalchemy import Engine, create_engine, delete, update
 
 from partners import tables
+from partners.oauth.buckets import Buckets
+from partners.oauth.certificates import certificate_thumbprint
+from partners.oauth.client_auth import Answer, Issuer
 from partners.oauth.clients import Client
 from partners.oauth.dpop import token_hash
+from partners.oauth.introspection import IntrospectionEndpoint
+from partners.oauth.nonces import Nonces
 from partners.oauth.registered import read_client_keys
-from partners.oauth.replay import DatabaseReplay, MemoryReplay
-from partners.oauth.resource import AccessTokens, authenticate
-from partners.oauth.server import TokenEndpoint, TokenResponse
+from partners.oauth.replay import DatabaseReplay, MemoryReplay, Replay
+from partners.oauth.resource import AccessToken, AccessTokens, ProtectedResource, Standing
+from partners.oauth.revocation import RevocationEndpoint
+from partners.oauth.revocations import is_revoked, revoke_token
+from partners.oauth.server import TokenEndpoint
 from partners.oauth.store import add_client, add_keys, load_client
+from partners.oauth.token_keys import TokenKeys
 from partners.principal import Principal
 from schemas.jws import b64encode
 
 ISSUER = "https://gateway.qingpu.example:8443"
 TOKEN_URI = ISSUER + "/oauth/token"
 RESOURCE = ISSUER + "/v1/feeds"
+PARTY = "310118"
 NOW = 1_795_400_000_000  # ms; a day in November 2026
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 FORM = ("Content-Type", "application/x-www-form-urlencoded")
@@ -79,39 +89,79 @@ class World:
     def __init__(self, folder: Path) -> None:
         self.url = f"sqlite:///{folder / 'gateway.db'}"
         self.engine = create_engine(self.url)
-        kept = [tables.client, tables.client_key, tables.party, tables.assertion_seen, tables.proof_seen]
-        tables.metadata.create_all(self.engine, tables=kept)
+        tables.metadata.create_all(self.engine)
         self.key = key_of("ES256", "qingpu oauth")
         self.proof_key = key_of("ES256", "wujiang proofs")
-        self.proofs = MemoryReplay(NOW - 3_600_000)
+        self.proofs: Replay = MemoryReplay(NOW - 3_600_000)
+        self.nonces = Nonces(b"a secret of this gateway")
+        self.records: dict[str, dict[str, Any]] = {}  # what records say beside what the database holds
         self.serial = 0
         self.add("wujiang", "320509", key_of("ES256", "wujiang"), scopes={"feeds:read", "receipts:write"})
         self.add("jiashan", "330421", key_of("Ed25519", "jiashan"), scopes={"feeds:read"})
+        self.keys = TokenKeys.of(self.key)
         self.endpoint = self.endpoint_over(self.engine)
-        self.tokens = AccessTokens(ISSUER, [self.key])
+        self.tokens = AccessTokens(ISSUER, lambda: self.keys)
+        self.resource = self.resource_over(self.engine)
 
     def close(self) -> None:
         self.engine.dispose()
 
-    def endpoint_over(self, engine: Engine) -> TokenEndpoint:
+    def endpoint_over(self, engine: Engine, **changes: Any) -> TokenEndpoint:
         """An endpoint as another process would have it: nothing shared but the database."""
+        return TokenEndpoint(self.issuer_over(engine, **changes))
+
+    def resource_over(self, engine: Engine, tokens: AccessTokens | None = None) -> ProtectedResource:
+        """What guards the routes, as another process would have it."""
+
+        def standing(token: AccessToken) -> Standing:
+            return Standing(self.endpoint.issuer.load_client(token.client_id), self.is_revoked(token, engine))
+
+        return ProtectedResource(PARTY, tokens or self.tokens, standing, self.proofs, self.nonces)
+
+    def is_revoked(self, token: AccessToken, engine: Engine | None = None) -> bool:
+        with (engine or self.engine).connect() as connection:
+            return is_revoked(connection, token.jti, token.client_id, issued=token.issued)
+
+    def introspection(self) -> IntrospectionEndpoint:
+        return IntrospectionEndpoint(self.endpoint.issuer, self.tokens, self.is_revoked)
+
+    def revocation(self) -> RevocationEndpoint:
+        def revoke(token: AccessToken) -> None:
+            with self.engine.begin() as connection:
+                revoke_token(connection, token.jti, token.client_id, expires=token.expires)
+
+        return RevocationEndpoint(self.endpoint.issuer, self.tokens, revoke)
+
+    def issuer_over(self, engine: Engine, **changes: Any) -> Issuer:
+        """The authorization server, but for what is given."""
 
         def load(client_id: str) -> Client | None:
             with engine.connect() as connection:
-                return load_client(connection, client_id)
+                known = load_client(connection, client_id)
+            return known and replace(known, **self.records.get(client_id, {}))
 
-        return TokenEndpoint(
-            issuer=ISSUER,
-            signing_key=self.key,
-            load_client=load,
-            assertions=DatabaseReplay(engine.begin, tables.assertion_seen),
-            proofs=MemoryReplay(NOW - 3_600_000),
-        )
+        parts: dict[str, Any] = {
+            "issuer": ISSUER,
+            "party": PARTY,
+            "load_keys": lambda: self.keys,
+            "load_client": load,
+            "assertions": DatabaseReplay(engine.begin, tables.assertion_seen),
+            "proofs": MemoryReplay(NOW - 3_600_000),
+            "nonces": self.nonces,
+            "addresses": Buckets(1000, 100_000),
+            "clients": Buckets(1000, 100_000),
+        }
+        return Issuer(**{**parts, **changes})
 
     def add(self, client_id: str, party: str, *keys: Key, scopes: set[str]) -> None:
         new = Client(client_id, party, "gateway", frozenset(scopes), jwks_of(*keys))
         with self.engine.begin() as connection:
             add_client(connection, new, NOW)
+
+    def bind(self, client_id: str, binding: Any, *certificates: bytes) -> None:
+        """From now on the client's record says so of what its tokens are bound to."""
+        thumbprints = frozenset(certificate_thumbprint(one) for one in certificates)
+        self.records[client_id] = {"binding": binding, "certificates": thumbprints}
 
     def change_keys(self, client_id: str, *keys: Key) -> None:
         """From now on the client has these keys and no others."""
@@ -155,7 +205,9 @@ class World:
         form: Mapping[str, str] | None = None,
         endpoint: TokenEndpoint | None = None,
         now: int = NOW,
-    ) -> TokenResponse:
+        certificate: bytes | None = None,
+        address: str = "192.0.2.1",
+    ) -> Answer:
         """A good token request of `wujiang`, but for what is given."""
         fields = {
             "grant_type": "client_credentials",
@@ -167,7 +219,7 @@ class World:
         body = urlencode({name: value for name, value in fields.items() if value != "(absent)"}).encode()
         if headers is None:
             headers = [FORM, ("DPoP", proof or self.proof())]
-        return (endpoint or self.endpoint).respond(headers, body, now)
+        return (endpoint or self.endpoint).respond(headers, body, now, certificate=certificate, address=address)
 
     def token(self, scope: str = "feeds:read") -> str:
         answer = self.ask(form={"scope": scope})
@@ -184,24 +236,17 @@ class World:
         headers: Pairs | None = None,
         uri: str = RESOURCE,
         now: int = NOW,
-        tokens: AccessTokens | None = None,
+        certificate: bytes | None = None,
+        resource: ProtectedResource | None = None,
     ) -> Principal:
         """A good `GET` of the feeds with `token`, but for what is given."""
         if headers is None:
             proof = proof or self.proof("GET", RESOURCE, ath=token_hash(token))
             headers = [("authorization", f"DPoP {token}"), ("dpop", proof)]
-        return authenticate(
-            "GET",
-            uri,
-            headers,
-            tokens=tokens or self.tokens,
-            load_client=self.endpoint.load_client,
-            proofs=self.proofs,
-            now=now,
-        )
+        return (resource or self.resource).authenticate("GET", uri, headers, now=now, certificate=certificate)
 
 
-def error_of(answer: TokenResponse) -> str:
+def error_of(answer: Answer) -> str:
     """The OAuth error code of a refusal, once its form has been checked."""
     members = json.loads(answer.body)
     assert set(members) == {"error", "error_description"}, members

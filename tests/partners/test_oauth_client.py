@@ -15,7 +15,6 @@ import pytest
 
 from partners.errors import AuthenticationError, PartnerRefusedError, PartnerUnreachableError
 from partners.oauth.client import MAX_ANSWER, GatewayAuth
-from partners.oauth.resource import authenticate
 from schemas.jws import peek
 from tests.partners.oauth_world import ISSUER, NOW, RESOURCE, TOKEN_URI, World, key_of
 
@@ -47,15 +46,7 @@ class Partner:
             reply = self.world.endpoint.respond(headers, request.read(), self.now)
             return httpx.Response(reply.status, headers=reply.headers, content=reply.body)
         try:
-            principal = authenticate(
-                request.method,
-                str(request.url),
-                headers,
-                tokens=self.world.tokens,
-                load_client=self.world.endpoint.load_client,
-                proofs=self.world.proofs,
-                now=self.now,
-            )
+            principal = self.world.resource.authenticate(request.method, str(request.url), headers, now=self.now)
         except AuthenticationError as error:
             return httpx.Response(401, headers={"WWW-Authenticate": error.challenge})
         return httpx.Response(200, json={"client": principal.client_id, "body": request.read().decode()})

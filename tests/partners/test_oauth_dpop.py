@@ -14,8 +14,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.schema import CreateTable
 
 from partners import tables
-from partners.errors import AuthenticationError
+from partners.errors import AuthenticationError, NonceNeededError
 from partners.oauth.dpop import make_proof, same_address, verify_proof
+from partners.oauth.nonces import WINDOW, Nonces
 from partners.oauth.replay import MEMORY_SPAN, DatabaseReplay, MemoryReplay, Replay, forget_expired
 from schemas.errors import LimitError
 from tests.partners.oauth_world import NOW, TOKEN_URI, key_of, sign
@@ -31,9 +32,12 @@ RFC_THUMBPRINT = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"
 RFC_INSTANT = 1_562_262_616_000
 
 
+NONCES = Nonces(b"a secret")
+
+
 def check(proof: str, *, now: int = NOW, replay: Replay | None = None, uri: str = TOKEN_URI) -> str:
     replay = replay or MemoryReplay(now - 3_600_000)
-    return verify_proof([("DPoP", proof)], method="POST", uri=uri, replay=replay, now=now)
+    return verify_proof([("DPoP", proof)], method="POST", uri=uri, replay=replay, nonces=NONCES, now=now)
 
 
 def test_the_proof_of_the_standard_is_taken_and_gives_the_thumbprint_of_the_standard() -> None:
@@ -52,7 +56,7 @@ def test_a_proof_of_each_accepted_algorithm_is_taken(kind: str) -> None:
 
 
 def test_our_own_proofs_are_taken_once() -> None:
-    replay = MemoryReplay(NOW - 1000)
+    replay = MemoryReplay(NOW - 3_600_000)
     proof = make_proof(key_of("ES256"), "POST", TOKEN_URI + "?a=b#c", NOW)
     assert check(proof, replay=replay) == key_of("ES256").thumbprint()
     with pytest.raises(AuthenticationError) as caught:
@@ -61,7 +65,7 @@ def test_our_own_proofs_are_taken_once() -> None:
 
 
 def test_no_two_proofs_of_ours_are_alike() -> None:
-    replay = MemoryReplay(NOW - 1000)
+    replay = MemoryReplay(NOW - 3_600_000)
     for _ in range(3):
         check(make_proof(key_of("ES256"), "POST", TOKEN_URI, NOW), replay=replay)
 
@@ -115,12 +119,48 @@ def test_no_other_spelling_of_a_good_proof_is_taken(place: int, character: str) 
         check(other, now=RFC_INSTANT, uri="https://server.example.com/token", replay=MemoryReplay(0))
 
 
-def test_a_memory_that_begins_with_the_process_refuses_what_is_older_than_it() -> None:
-    proof = make_proof(key_of("ES256"), "POST", TOKEN_URI, NOW - 5000)
-    check(proof, replay=MemoryReplay(NOW - 5000))
-    with pytest.raises(AuthenticationError) as caught:
-        check(proof, replay=MemoryReplay(NOW - 4000))
-    assert caught.value.code == "token.proof-invalid"
+def test_after_a_restart_a_proof_that_may_have_been_used_before_needs_a_nonce_of_this_process() -> None:
+    before, after = (Nonces(b"a secret", epoch=epoch) for epoch in (NOW - 90_000, NOW))
+    memory = MemoryReplay(NOW)
+
+    def use(instant: int, nonce: str | None, now: int) -> str:
+        proof = make_proof(key_of("ES256"), "POST", TOKEN_URI, instant, nonce=nonce)
+        return verify_proof([("DPoP", proof)], method="POST", uri=TOKEN_URI, replay=memory, nonces=after, now=now)
+
+    for instant in (NOW - 5000, NOW + 60_000):  # from a clock that is right, and from the most that clocks may be ahead
+        for nonce in (None, before.current(NOW), "", "é", "x" * 300):
+            with pytest.raises(NonceNeededError) as caught:
+                use(instant, nonce, NOW)
+            assert caught.value.nonce == after.current(NOW)
+            assert 'error="use_dpop_nonce"' in caught.value.challenge
+        assert use(instant, after.current(NOW), NOW)
+    assert use(NOW + 61_000, None, NOW + 61_000), "one that no earlier process would have taken"
+    assert memory.size == 3, "what was told to come with a nonce was not spent"
+
+
+def test_a_nonce_is_good_in_its_window_and_the_next_and_at_nobody_else() -> None:
+    nonces = Nonces(b"a secret")
+    start = NOW // WINDOW * WINDOW
+    nonce = nonces.current(start)
+    assert [nonces.good(nonce, start + later) for later in (0, WINDOW - 1, WINDOW, 2 * WINDOW - 1, 2 * WINDOW)] == [
+        True, True, True, True, False,
+    ]  # fmt: skip
+    assert not nonces.good(nonces.current(start + WINDOW), start), "one of the future"
+    assert not Nonces(b"another secret").good(nonce, start)
+    assert nonces.current(start + WINDOW) != nonce
+
+
+def test_with_the_setting_every_proof_needs_a_nonce() -> None:
+    always = Nonces(b"a secret", always=True)
+    replay = MemoryReplay(NOW - 3_600_000)
+    for nonce, taken in ((None, False), (always.current(NOW), True)):
+        proof = make_proof(key_of("ES256"), "POST", TOKEN_URI, NOW, nonce=nonce)
+        headers = [("DPoP", proof)]
+        if taken:
+            verify_proof(headers, method="POST", uri=TOKEN_URI, replay=replay, nonces=always, now=NOW)
+        else:
+            with pytest.raises(NonceNeededError):
+                verify_proof(headers, method="POST", uri=TOKEN_URI, replay=replay, nonces=always, now=NOW)
 
 
 def test_the_memory_forgets_only_what_can_no_longer_be_replayed() -> None:
@@ -146,6 +186,48 @@ def test_the_memory_refuses_when_full_and_goes_on_when_there_is_room_again() -> 
     assert memory.remember("key", "c", expires=later, now=later)
 
 
+def test_who_fills_its_share_of_a_memory_is_refused_and_the_others_go_on(tmp_path: Path) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path / 'replay.db'}")
+    tables.metadata.create_all(engine)
+    memories: list[Replay] = [
+        MemoryReplay(NOW, capacity=100, share=10),
+        DatabaseReplay(engine.begin, tables.assertion_seen, capacity=100, share=10),
+    ]
+    for memory in memories:
+        for number in range(10):
+            assert memory.remember("greedy", str(number), expires=NOW, now=NOW)
+        for number in range(10, 50):
+            with pytest.raises(LimitError) as caught:
+                memory.remember("greedy", str(number), expires=NOW, now=NOW)
+            assert caught.value.code == "limit.replay-memory-full"
+        assert memory.remember("other", "1", expires=NOW, now=NOW)
+    with engine.connect() as connection:
+        assert connection.scalar(select(func.count()).select_from(tables.assertion_seen)) == 11
+    engine.dispose()
+
+
+def test_a_database_memory_as_a_whole_does_not_grow_beyond_its_limit_and_asks_for_nonces_before(tmp_path: Path) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path / 'replay.db'}")
+    tables.metadata.create_all(engine)
+    workers = [DatabaseReplay(engine.begin, tables.proof_seen, capacity=64, share=64) for _ in range(2)]
+    taken = crowded_at = 0
+    for number in range(200):
+        try:
+            taken += workers[number % 2].remember(f"key {number}", "jti", expires=NOW, now=NOW)
+        except LimitError:
+            continue
+        if not crowded_at and all(worker.needs_nonce(NOW) for worker in workers):
+            crowded_at = taken
+    with engine.connect() as connection:
+        rows = connection.scalar(select(func.count()).select_from(tables.proof_seen))
+    assert rows == taken
+    assert 64 <= taken <= 64 + 64 // 8, "the other worker may still have had some room of its own"
+    assert 48 <= crowded_at < 64
+    later = NOW + 1
+    assert workers[0].remember("a key", "jti", expires=later, now=later), "what has ended takes no room"
+    engine.dispose()
+
+
 def test_a_memory_that_could_not_hold_long_enough_is_a_mistake_of_ours() -> None:
     with pytest.raises(RuntimeError):
         MemoryReplay(NOW).remember("key", "a", expires=NOW + MEMORY_SPAN + 1, now=NOW)
@@ -154,7 +236,7 @@ def test_a_memory_that_could_not_hold_long_enough_is_a_mistake_of_ours() -> None
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[DatabaseReplay]:
     engine = create_engine(f"sqlite:///{tmp_path / 'replay.db'}")
-    tables.metadata.create_all(engine, tables=[tables.proof_seen, tables.assertion_seen])
+    tables.metadata.create_all(engine)
     yield DatabaseReplay(engine.begin, tables.proof_seen)
     engine.dispose()
 
@@ -184,7 +266,7 @@ def test_the_same_jti_of_another_key_is_another_proof(database: DatabaseReplay) 
 
 def test_the_database_is_cleared_of_what_can_no_longer_be_replayed(tmp_path: Path) -> None:
     engine = create_engine(f"sqlite:///{tmp_path / 'replay.db'}")
-    tables.metadata.create_all(engine, tables=[tables.proof_seen, tables.assertion_seen])
+    tables.metadata.create_all(engine)
     for seen in (tables.proof_seen, tables.assertion_seen):
         replay = DatabaseReplay(engine.begin, seen)
         replay.remember("one", "old", expires=NOW - 1, now=NOW)
