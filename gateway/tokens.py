@@ -152,7 +152,7 @@ class PersonalCallers:
         gateway = self._gateway
         return Principal(
             party=gateway.party, client_id=f"{actor_of(gateway.home, found.account)}/{found.id}", kind="reader",
-            scopes=SCOPES, jkt="", datasets=found.datasets,
+            scopes=SCOPES, thumbprint="", datasets=found.datasets,
         )  # fmt: skip
 
     def _find(self, values: Sequence[str], now: int) -> PersonalToken | None:
