@@ -54,7 +54,7 @@ class EvidenceError(SharingError):
 class ShardError(SharingError):
     """The log's shard cannot be frozen or continued like this; nothing has changed.
 
-    `log.frozen` already, `log.not-frozen`, `log.head-unfit`, `log.reason-invalid`.
+    `log.frozen` already, `log.not-frozen`, `log.head-unfit`, `log.behind`, `log.reason-invalid`.
     """
 
     code = "log.frozen"

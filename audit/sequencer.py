@@ -50,7 +50,10 @@ Begin = Callable[[], AbstractContextManager[Connection]]
 """Opens a write transaction: committed, durably, when the context ends, and rolled back when it raises."""
 
 Signers = Callable[[str], Sequence[NoteSigner]]
-"""The keys in use at this moment, under the name that is given: the origin of a shard. Asked before each signature."""
+"""The keys in use at this moment, under the name that is given: the origin of a shard. Asked before each signature.
+
+Where there are none, nothing is signed until there are.
+"""
 
 
 class Sequencer:
@@ -77,6 +80,8 @@ class Sequencer:
                 if log.compact_range(connection, pinned_size, found.shard).root() != pinned_root:
                     detail = f"the log at size {pinned_size} is not the one that was pinned"
                     raise LogBehindError(detail, code="log.forked")
+            else:
+                self._require_last(found)
             self._check_signed(connection, found)
 
     def step(self, limit: int = STEP) -> int:
@@ -102,11 +107,12 @@ class Sequencer:
             found = log.head(connection, lock=True)
             self._end_earlier(connection, found)
             if found.frozen is not None and found.signed:
+                self._require_last(found)
                 self._end(found)
                 return
             pinned_size, pinned_root = self._pinned(found)
             signers = self._signers_of(found)
-            if found.signed and _signed_by(found, signers):
+            if not signers or (found.signed and _signed_by(found, signers)):
                 return
             read_back(connection, found, pinned_size, pinned_root)
             self._pin(found)
@@ -117,8 +123,8 @@ class Sequencer:
     def _signers_of(self, found: Head) -> Sequence[NoteSigner]:
         origin = origin_of(self._origin, found.shard)
         signers = self._signers(origin)
-        if not signers or any(signer.name != origin for signer in signers):
-            raise RuntimeError(f"log {origin} is signed by keys of that name, and by at least one")
+        if any(signer.name != origin for signer in signers):
+            raise RuntimeError(f"log {origin} is signed by keys of that name alone")
         return signers
 
     def _pinned(self, found: Head) -> tuple[int, bytes]:
@@ -154,6 +160,13 @@ class Sequencer:
             self._heads.end_log(origin_of(self._origin, frozen.shard), frozen.size, frozen.root)
         except HeadConflictError as error:
             raise LogBehindError(error.detail, code="log.forked", extra=error.extra) from error
+
+    def _require_last(self, frozen: Head) -> None:
+        """A frozen shard that the database ends with is the last one that anything was pinned of."""
+        later = origin_of(self._origin, frozen.shard + 1)
+        if self._heads.log_head(later) is not None:
+            detail = f"the log went on in {later}, and the database does not know"
+            raise LogBehindError(detail, code="log.database-behind")
 
     def _end_earlier(self, connection: Connection, found: Head) -> None:
         """Before a successor is signed, all before it are at an end in the head store, too."""

@@ -85,8 +85,11 @@ def continue_within(gateway: Gateway, session: WriteSession, *, reason: str, by:
     """Open the successor in the caller's transaction, which has seen to it that two persons want it.
 
     Raises:
-        ShardError: `log.not-frozen`.
+        ShardError: `log.not-frozen`; `log.behind`: the log went on already, and the database was set back since.
     """
+    later = origin_of(gateway.settings.log_origin, exchange_log.head(session).shard + 1)
+    if gateway.heads.log_head(later) is not None:
+        raise ShardError(f"the log went on in {later} before: freeze that first", code="log.behind")
     return shards.continue_log(
         session, gateway.settings.log_origin, at=utc_text(now), party=gateway.party, reason=reason,
         actor=actor_of(gateway.home, by.account),

@@ -25,6 +25,7 @@ from audit.keys import origin_of
 from audit.log import append
 from audit.note import NoteVerifier
 from gateway.db import WriteSession
+from gateway.errors import ConflictError
 from gateway.files import replace_file
 from gateway.home import Home, HomeError
 from gateway.keyring import public_of
@@ -56,6 +57,7 @@ from schemas.times import DAY, to_millis, utc_text
 
 LIFE = timedelta(days=400)  # of a party document: a year, and a month to notice that it was not renewed
 DOCUMENT_FILE = "party.jws"
+_TRIES = 5  # to publish, while others publish too
 RENEW = 30 * DAY  # ms before its end that a document is signed anew by itself, where the identity key is here
 
 
@@ -117,14 +119,22 @@ def publish_document(gateway: Gateway, *, by: Person | None = None, now: int) ->
     Raises:
         KeysError: `keys.missing`: the identity key is off line; `draft_document` has what to sign.
     """
-    if not is_stale(gateway, now=now):
-        return None
-    if gateway.keys.identity is None:
-        detail = "the identity key is off line: `taipu keys document` writes down what it has to sign"
-        raise KeysError(detail, code="keys.missing")
-    document = draft_document(gateway, now=now)
-    _put_in_force(gateway, make_document(gateway.keys.identity, document), document, by, now)
-    return document
+    for _ in range(_TRIES):
+        if not is_stale(gateway, now=now):
+            return None
+        if gateway.keys.identity is None:
+            detail = "the identity key is off line: `taipu keys document` writes down what it has to sign"
+            raise KeysError(detail, code="keys.missing")
+        document = draft_document(gateway, now=now)
+        try:
+            _put_in_force(gateway, make_document(gateway.keys.identity, document), document, by, now)
+        except PartyDocumentError as error:
+            if error.code != "partner.serial-older":
+                raise
+            gateway.keys.forget()  # the duty, or another process, published at this moment: perhaps all there is to say
+        else:
+            return document
+    raise ConflictError("documents are published faster than this one can be", code="keys.waiting")
 
 
 def install_document(gateway: Gateway, token: str, *, by: Person, now: int) -> PartyDocument:

@@ -86,10 +86,24 @@ def test_an_entry_that_is_appended_again_keeps_its_one_place(world: World) -> No
 
 def test_a_key_under_another_name_cannot_sign_for_a_log(world: World) -> None:
     stranger = NoteSigner("another", Ed25519PrivateKey.generate())
-    for signers in ([], [stranger], [world.signer, stranger]):
+    for signers in ([stranger], [world.signer, stranger]):
         with pytest.raises(RuntimeError):
             Sequencer(world.database.write, world.heads, lambda _, given=signers: given, ORIGIN).step()
     assert world.signer.signed == []
+
+
+def test_while_no_key_is_in_use_entries_get_their_places_and_are_signed_later(world: World) -> None:
+    world.append(3)
+    sequencer, kept = world.sequencer(), world.keys
+    world.keys = []
+    assert sequencer.step() == 3
+    sequencer.recover()
+    with world.database.read() as session:
+        assert (log.head(session).size, log.head(session).signed_size) == (3, 0)
+    assert world.heads.log_head(ORIGIN) is None
+    world.keys = kept
+    sequencer.step()
+    world.check_log(3)
 
 
 # What happens in a step, in order, and for each whether it had been done when we stopped.

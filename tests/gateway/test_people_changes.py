@@ -240,11 +240,14 @@ def test_nobody_proposes_their_own_recovery_and_is_then_shut_out(node: Node) -> 
 def test_who_was_disabled_comes_back_by_two(node: Node) -> None:
     let_in(node, "zhao", "operator")
     assert code_of(propose_return, node, "zhao") == "person.state"
+    before = session_of(node, person(node, "zhao"))
     changes.disable(node.gateway, "zhao", by=an(node), now=now_millis())
     proposal = propose_return(node, "zhao")
     assert not account(node, "zhao").active
     approve(node, proposal)
     assert account(node, "zhao").active
+    with node.gateway.database.read() as session:
+        assert person_of(session, before, now=now_millis()) is None, "no session comes back with the account"
 
 
 def propose_return(node: Node, name: str) -> Proposal:
