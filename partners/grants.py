@@ -93,11 +93,10 @@ class _Asked:
         party = self.principal.party
         return party == self.home or party == self.provider
 
-    @property
-    def rule(self) -> str:
-        """The caller's terms in the plan, by name."""
+    def rule(self, party: str = "") -> str:
+        """The terms of a recipient in the plan, by name; the caller's by default."""
         reference = self.plan.reference if self.plan is not None else ""
-        return f"{reference} {self.id} {self.principal.party}"
+        return f"{reference} {self.id} {party or self.principal.party}"
 
 
 Rule: TypeAlias = Callable[[_Asked], Refusal | None]
@@ -212,14 +211,14 @@ def _within(asked: _Asked, terms: Recipient | None) -> Refusal | None:
     if terms is None or terms.until is None:
         return None
     until = int(terms.until.timestamp() * 1000)
-    return None if asked.now < until else refusals.period_over(asked.id, beijing_text(until), asked.rule)
+    return None if asked.now < until else refusals.period_over(asked.id, beijing_text(until), asked.rule(terms.party))
 
 
 def _purpose(asked: _Asked) -> Refusal | None:
     if not asked.purpose or asked.dataset is None or asked.by_owner:
         return None
     given = asked.dataset.purpose_of(asked.principal.party)
-    return None if given in (None, asked.purpose) else refusals.purpose_differs(asked.id, str(given), asked.rule)
+    return None if given in (None, asked.purpose) else refusals.purpose_differs(asked.id, str(given), asked.rule())
 
 
 def _rate(asked: _Asked) -> Refusal | None:
@@ -230,7 +229,7 @@ def _rate(asked: _Asked) -> Refusal | None:
         return None
     left = meter.window(asked.now) + meter.length - asked.now
     return refusals.rate_exceeded(
-        asked.id, meter.rate.requests, meter.length // 1000, asked.rule, retry_after=-(-left // 1000)
+        asked.id, meter.rate.requests, meter.length // 1000, asked.rule(), retry_after=-(-left // 1000)
     )
 
 

@@ -16,6 +16,7 @@ from audit.form import READ, REFUSAL
 from gateway.api.access import said_purpose
 from gateway.errors import RequestError
 from gateway.store import feeds
+from partners.directory import change_state
 from partners.principal import Principal
 from partners.tables import delivery
 from tests.gateway.callers import Caller, caller, code_of, listening
@@ -209,12 +210,15 @@ def test_a_token_for_some_datasets_shows_no_other_record_not_even_of_its_own_par
     assert titles(jiashan) == {"title of wj-1", "title of wj-2"}
 
 
-def test_revoked_partner_keeps_going_on_keep_alive(node: Node, jiashan: Caller) -> None:
+def test_revoked_partner_keeps_going_on_keep_alive(node: Node, jiashan: Caller, tmp_path: Path) -> None:
     """The next request of the same connection is refused, but for what the plan lets pass."""
     hand_in(node, case_line("wj-1", JIASHAN), case_line("wj-2", JIASHAN, kind="dispute"))
     publish(node)
+    introduce(node, partner := make_node(tmp_path, JIASHAN))
+    partner.stop()
     assert jiashan.get(feed("wj-antimony")).status_code == 200
-    seen_as(jiashan, suspended=True)
+    with node.gateway.database.write() as session:
+        change_state(session, JIASHAN, "suspended")
     before = len(entries(node, REFUSAL))
     for path in (feed("wj-antimony"), "/v1/observations", "/v1/plan", f"{feed('wj-cases-js')}/1"):
         assert code_of(jiashan.get(path), 403) == "access.suspended"
