@@ -19,6 +19,7 @@ from rich.console import Console
 
 from gateway.demo.check import OBSERVATIONS, run_check
 from gateway.demo.feed import HISTORY_DAYS, feed_live, load_history
+from gateway.demo.joining import join_nanxun
 from gateway.demo.live import SIMULATED, addresses, show, where
 from gateway.demo.network import (
     DESCRIPTION_FILE,
@@ -30,10 +31,11 @@ from gateway.demo.network import (
     describe,
     has_nanxun,
     is_network,
-    join_nanxun,
+    let_people_in,
     make_nanxun,
     open_network,
 )
+from gateway.demo.people import PEOPLE_FILE
 from gateway.demo.postgres import drop_database
 from gateway.demo.processes import Node, running, start, wait_ready
 from gateway.settings import ENV_PREFIX
@@ -73,9 +75,10 @@ def _run_live(screen: Console, root: Path, server: str | None, *, with_nanxun: b
     else:
         screen.out(f"Making three gateways in {root}. {SIMULATED}", highlight=False)
         members = create_network(root, now=now_millis(), server=server)
+        let_people_in(root, now=now_millis())
     with running(members) as nodes:
         _write_description(root, members)
-        screen.out(addresses(members), highlight=False)
+        screen.out(f"{addresses(members)}\nWho may sign in there, and how: {root / PEOPLE_FILE}", highlight=False)
         newcomer = partial(_join, screen, root, server, nodes) if with_nanxun and not has_nanxun(root) else None
         _exchange(screen, nodes, newcomer)
 

@@ -27,11 +27,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from audit.note import NoteSigner
 from gateway import party_document, plans, registry
 from gateway.demo.errors import DemoError
+from gateway.demo.people import let_in, write_sign_ins
 from gateway.demo.postgres import create_database
 from gateway.demo.stations import device_of, stations_of
 from gateway.home import Home, create_home, open_home
 from gateway.migrations import upgrade
 from gateway.service import Gateway
+from gateway.settings import FILE_NAME
 from partners.client import PartnerClient
 from partners.document import open_document
 from partners.keys import load_ec, private_pem, write_private
@@ -105,15 +107,15 @@ def create_network(
     homes = [_create_home(root, party, now, server, ports.get(party, (0, 0))) for party in PARTIES]
     (root / "clients").mkdir(mode=0o700)
     documents = {home.settings.party: party_document.sign_document(home, now=now) for home in homes}
-    plan = _plan(PLAN_FILE, now)
-    with _opened(homes) as gateways:
+    plan = dated_plan(PLAN_FILE, now)
+    with opened(homes) as gateways:
         for gateway in gateways:
             _furnish(gateway, now)
             _introduce(gateway, documents, now)
             plans.bring_plan(gateway, plan.encode(), now=now)
         for gateway in gateways:
-            _add_client(root, [gateway], gateway.party, "station", now)
-            _add_client(root, gateways, gateway.party, "reader", now)
+            add_client_of(root, [gateway], gateway.party, "station", now)
+            add_client_of(root, gateways, gateway.party, "reader", now)
     (root / PLAN_FILE).write_text(plan, encoding="utf-8")
     return open_network(root)
 
@@ -122,23 +124,18 @@ def make_nanxun(root: Path, *, now: int, server: str | None = None) -> Member:
     """Make the home of Nanxun's gateway in a network that is there, known to nobody yet. `now` in ms UTC."""
     home = _create_home(root, NANXUN, now, server, PORTS[NANXUN])
     party_document.sign_document(home, now=now)
-    with _opened([home]) as (gateway,):
+    with opened([home]) as (gateway,):
         _furnish(gateway, now)
-        _add_client(root, [gateway], NANXUN, "station", now)
+        add_client_of(root, [gateway], NANXUN, "station", now)
     return _member(root, NANXUN)
 
 
-def join_nanxun(root: Path, *, now: int) -> None:
-    """Let Nanxun and Wujiang register each other, and bring their bilateral plan into force; all may be running."""
-    homes = [open_home(root / party) for party in (WUJIANG, NANXUN)]
-    documents = {home.settings.party: party_document.own_document(home) for home in homes}
-    plan = _plan(BILATERAL_FILE, now)
-    with _opened(homes) as gateways:
+def let_people_in(root: Path, *, now: int) -> None:
+    """Found every gateway under `root` that nobody has founded yet; the sign-ins are in `people.json`."""
+    homes = [open_home(path.parent) for path in sorted(root.glob(f"*/{FILE_NAME}"))]
+    with opened(homes) as gateways:
         for gateway in gateways:
-            _introduce(gateway, documents, now)
-            plans.bring_plan(gateway, plan.encode(), now=now)
-        _add_client(root, gateways, NANXUN, "reader", now)
-    (root / BILATERAL_FILE).write_text(plan, encoding="utf-8")
+            write_sign_ins(root, let_in(gateway, now=now))
 
 
 def open_network(root: Path) -> list[Member]:
@@ -218,7 +215,8 @@ def _create_home(root: Path, party: str, now: int, server: str | None, ports: tu
 
 
 @contextmanager
-def _opened(homes: list[Home]) -> Iterator[list[Gateway]]:
+def opened(homes: list[Home]) -> Iterator[list[Gateway]]:
+    """The gateways of these homes, beside the processes that may be running them."""
     with ExitStack() as stack:
         gateways = []
         for home in homes:
@@ -244,12 +242,13 @@ def _furnish(gateway: Gateway, now: int) -> None:
         gateway.devices.register(session, map(device_of, stations_of(gateway.party)), now=now)
 
 
-def _plan(name: str, now: int) -> str:
-    effective = datetime.fromtimestamp(now // 1000, BEIJING).isoformat()
+def dated_plan(name: str, effective_at: int) -> str:
+    """A plan of the demonstration that comes into force at `effective_at` (ms UTC), a whole second."""
+    effective = datetime.fromtimestamp(effective_at // 1000, BEIJING).isoformat()
     return files(__package__).joinpath(name).read_text(encoding="utf-8").replace("EFFECTIVE", effective)
 
 
-def _add_client(root: Path, gateways: list[Gateway], party: str, kind: ClientKind, now: int) -> None:
+def add_client_of(root: Path, gateways: list[Gateway], party: str, kind: ClientKind, now: int) -> None:
     """A key of the party's for a client of this kind, registered at all of `gateways` under one name."""
     private = ec.generate_private_key(ec.SECP256R1())
     write_private(_key_file(root, party, kind), private_pem(private, None))

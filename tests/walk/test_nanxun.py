@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from gateway.demo import network
+from gateway.demo.joining import join_nanxun
 from gateway.demo.processes import running, start, wait_ready
 from gateway.demo.stations import MINUTE, hourly, packet, site_of, stations_of
 from gateway.ingest.parcel import HJ212, NDJSON
@@ -37,7 +38,7 @@ def joined(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Members]:
         newcomer = network.make_nanxun(root, now=now_millis())
         nodes.append(start(newcomer))
         wait_ready(nodes[-1:])
-        network.join_nanxun(root, now=now_millis())
+        join_nanxun(root, now=now_millis())
         hand_in(newcomer, now)
         yield {member.party: member for member in network.open_network(root)}
 
