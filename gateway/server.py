@@ -24,6 +24,7 @@ from gateway.app import create_console_app, create_partner_app
 from gateway.home import Home
 from gateway.loggers.listener import Listener
 from gateway.migrations import require_current, upgrade
+from gateway.served_certificate import ServedCertificate
 from gateway.service import Gateway
 from gateway.setting_groups import Address
 from gateway.settings import Settings
@@ -112,8 +113,8 @@ async def _serve(
         await listener.start()
     partner = create_partner_app(gateway)
     servers = [
-        make_server(partner, settings.listen.partner, settings),
-        make_server(create_console_app(gateway, partner), settings.listen.console, settings),
+        make_server(partner, settings.listen.partner, settings, gateway.certificates),
+        make_server(create_console_app(gateway, partner), settings.listen.console, settings, gateway.certificates),
     ]
 
     def stop() -> None:
@@ -189,10 +190,13 @@ async def _prove(partner: FastAPI, server: uvicorn.Server) -> None:
         await to_thread.run_sync(authorities.prove, Address(host, port))
 
 
-def make_server(app: FastAPI, address: Address, settings: Settings) -> uvicorn.Server:
+def make_server(
+    app: FastAPI, address: Address, settings: Settings, certificate: ServedCertificate | None = None
+) -> uvicorn.Server:
     """A server of `app` on one listener, with the settings' certificate; the caller runs it.
 
-    Callers of an `app` that takes client certificates are asked for one, where the settings say so.
+    Callers of an `app` that takes client certificates are asked for one, where the settings say so. `certificate` takes
+    it up anew when its file was replaced; without, that of the start stays.
     """
     authorities = None
     if hasattr(app.state, "client_authorities") and settings.tls.client_certificates == "optional":
@@ -202,8 +206,8 @@ def make_server(app: FastAPI, address: Address, settings: Settings) -> uvicorn.S
     def context(config: uvicorn.Config, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:  # noqa: ARG001
         if authorities is not None:
             return authorities.context()
-        gateway: Gateway = app.state.gateway
-        return gateway.certificates.follow(tls_context(settings))
+        made = tls_context(settings)
+        return made if certificate is None else certificate.follow(made)
 
     config = uvicorn.Config(
         app,

@@ -145,8 +145,13 @@ def serve(node: Node, *, duties: bool = True) -> None:
     gateway = node.gateway
     partner = create_partner_app(gateway)
     servers = [
-        make_server(partner, gateway.settings.listen.partner, gateway.settings),
-        make_server(create_console_app(gateway, partner), gateway.settings.listen.console, gateway.settings),
+        make_server(partner, gateway.settings.listen.partner, gateway.settings, gateway.certificates),
+        make_server(
+            create_console_app(gateway, partner),
+            gateway.settings.listen.console,
+            gateway.settings,
+            gateway.certificates,
+        ),
     ]
 
     async def both() -> None:
