@@ -64,7 +64,10 @@ def verify(
 
 @app.command("shards")
 def list_shards(home: HomeOption = Path(), *, as_json: JsonOption = False) -> None:
-    """List the shards of the log: how far each reaches, and what a frozen one held beyond its last head."""
+    """List the shards of the log.
+
+    How far each reaches, and what a frozen one held beyond its last head.
+    """
     with opened(home) as gateway, gateway.database.read() as session:
         listed = [
             {
@@ -116,7 +119,7 @@ def go_on(
     *,
     as_json: JsonOption = False,
 ) -> None:
-    """Propose that a frozen log goes on in a successor; somebody else approves it (`taipu proposal approve`)."""
+    """Propose that a frozen log goes on in a successor; somebody else approves it."""
     with opened(home) as gateway:
         by = signed_in(gateway, "key.revoke")
         proposal = propose_successor(gateway, by=by, reason=reason, now=now_millis())

@@ -70,9 +70,10 @@ def add(
     reason: Annotated[str, typer.Option(help="Why, for whoever approves.")] = "",
     home: HomeOption = Path(),
 ) -> None:
-    """Propose a client, with a key pair made here or with public keys of its own; somebody else approves it.
+    """Propose a client; somebody else approves it.
 
-    With --key-out a client file is printed, for `taipu send --client`: it and the private key are all a client needs.
+    Its key pair is made here, or it brings public keys of its own. With --key-out a client file is printed, for
+    `taipu send --client`: it and the private key are all a client needs.
     """
     if (key_out is None) == (keys is None):
         raise typer.BadParameter("give either --key-out or --keys")
@@ -108,7 +109,7 @@ def add_key(
     ends: EndsOption = None, reason: Annotated[str, typer.Option(help="Why, for whoever approves.")] = "",
     home: HomeOption = Path(),
 ) -> None:  # fmt: skip
-    """Propose keys or certificates for a client, beside those it has; somebody else approves them."""
+    """Propose more keys or certificates for a client; somebody else approves them."""
     with opened(home) as gateway:
         by, now = signed_in(gateway, "client.propose"), now_millis()
         brought = read_client_keys(read_text(keys, MAX_KEY_SET), begins=now, ends=_instant(ends))

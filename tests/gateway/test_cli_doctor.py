@@ -73,8 +73,8 @@ def test_a_certificate_is_judged_by_its_key_its_name_and_its_dates(home, tmp_pat
     assert ill(home)["certificate"].startswith("certificate.name")
     settings.write_text(settings.read_text().replace("https://gateway.example", "https://127.0.0.1"))
     now = now_millis()
-    assert ill_at(home, now + 390 * DAY)["certificate"].startswith("certificate.expiring")
-    assert ill_at(home, now + 398 * DAY)["certificate"].startswith("certificate.expired")
+    assert ill_at(home, now + 360 * DAY)["certificate"].startswith("certificate.expiring")
+    assert ill_at(home, now + 367 * DAY)["certificate"].startswith("certificate.expired")
     assert ill_at(home, now - DAY)["certificate"].startswith("certificate.early")
 
 

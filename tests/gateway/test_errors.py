@@ -6,7 +6,7 @@ import importlib
 import pkgutil
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from starlette.testclient import TestClient
@@ -18,6 +18,7 @@ import partners
 import schemas
 from gateway.app import create_partner_app
 from gateway.errors import STATUS, AccessDeniedError, problem, status_of
+from gateway.setting_groups import Tls
 from partners.errors import ScopeError
 from schemas.errors import LimitError, RecordError, SharingError
 from tests.gateway.callers import caller, code_of, listening
@@ -181,7 +182,8 @@ def test_an_unexpected_error_is_told_without_its_text() -> None:
 @contextmanager
 def failing(error: Exception) -> Iterator[TestClient]:
     """A caller of the partner application with one route more, which raises `error`."""
-    app = create_partner_app(None)  # type: ignore[arg-type]  # the route asks for no gateway
+    no_gateway = SimpleNamespace(settings=SimpleNamespace(tls=Tls()))  # what every request asks is no more than that
+    app = create_partner_app(no_gateway)  # type: ignore[arg-type]
 
     @app.get("/fails")
     def fail() -> None:
