@@ -6,10 +6,10 @@ client that has proven who it is, is in the log.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from ipaddress import IPv6Address, ip_address
 from typing import Annotated
 
+import structlog
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 
@@ -22,6 +22,7 @@ from gateway.party_document import published_document
 from gateway.service import Gateway
 from gateway.sync.refresh import document_tag, note_held, notice_assertion
 from partners.document import open_document
+from partners.errors import NonceNeededError
 from partners.oauth.client_auth import MAX_BODY, Answer
 from partners.oauth.introspection import IntrospectionEndpoint
 from partners.oauth.keys import public_jwks
@@ -39,6 +40,7 @@ from schemas.errors import LimitError, SharingError
 from schemas.times import now_millis, utc_text
 
 router = APIRouter()
+_log = structlog.get_logger()
 
 _PASSING = frozenset({"use_dpop_nonce", "temporarily_unavailable"})  # come again: nothing has been refused
 
@@ -53,8 +55,12 @@ def read_party_document(request: Request, gateway: Home) -> Response:
     tag = document_tag(open_document(token))
     holds = request.headers.get("if-none-match", "")
     if holds and "authorization" in request.headers:
-        with suppress(SharingError):  # whoever it is gets the document
+        try:
             note_held(gateway, principal_of(request, gateway), holds, now=now_millis())
+        except NonceNeededError:
+            raise  # it comes again with the nonce, and is known then
+        except SharingError:
+            _log.info("document.asked-by-nobody-known")  # whoever it is gets the document
     if holds == tag:
         return Response(status_code=304, headers={"ETag": tag})
     return Response(token, media_type="application/jose", headers={"ETag": tag})

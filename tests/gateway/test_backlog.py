@@ -98,7 +98,7 @@ def test_a_stop_between_two_days_loses_neither(node: Node, monkeypatch: pytest.M
     bring_plan(plan_document(ANTIMONY | {"history": "all"}), node)
     first = records_in(publish(node))
     gateway = node.gateway
-    again = Publisher(WUJIANG, gateway.database, gateway.heads, gateway.keys.manifest, gateway.interning, gateway.sites)
+    again = Publisher(WUJIANG, gateway.database, gateway.heads, gateway.keys, gateway.interning, gateway.sites)
     second = records_in(again.publish_due(now=now_millis()))
     assert (readings(first), readings(second)) == (2, 1)
 

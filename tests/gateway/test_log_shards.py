@@ -31,7 +31,7 @@ from schemas import jws
 from schemas.errors import SignatureError
 from schemas.times import now_millis, utc_text
 from tests.gateway.callers import caller, code_of, listening
-from tests.gateway.commands import quiet, refused, taipu, taipu_json
+from tests.gateway.commands import quiet, refused, register, taipu, taipu_json
 from tests.gateway.hands import carry, entries, hand_in, publish
 from tests.gateway.key_hands import rotated
 from tests.people import person, session_of
@@ -288,7 +288,7 @@ def test_a_running_gateway_is_frozen_goes_on_and_is_verified_from_afar(wujiang, 
     client, words = tmp_path / "auditor.json", ("--id", "auditor", "--party", WUJIANG, "--kind", "auditor")
     home = wujiang.gateway.settings.home
     with quiet(), running(wujiang):
-        added = taipu("client", "add", *words, "--scope", "audit:read", "--key-out", tmp_path / "key", "--home", home)
+        added = register(home, *words, "--scope", "audit:read", "--key-out", tmp_path / "key")
         client.write_text(added.stdout)
         verify = ("audit", "verify", wujiang.url, "--client", client, "--state", tmp_path / "visits.json")
         wait_for(lambda: head(wujiang).signed)
