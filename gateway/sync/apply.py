@@ -73,28 +73,14 @@ def apply_batch(
         WaitingError: the plan version it names is not here yet, or it comes from the future.
     """
     # 1. The provider signed exactly these bytes, as a batch of this feed.
-    try:
-        batch = open_batch(file, party.manifest_keys)
-        _check_feed(batch, party.code, dataset, expected)
-    except BatchError as error:
-        if error.code == "batch.key-unknown":
-            gateway.ask_document(party.code)
-        _keep(gateway, party.code, dataset, None, error, file, now)
-        raise
+    batch = _open(gateway, party, dataset, file, expected, now)
     # 2. It is the next of the feed, or one we have; looked at first without the lock, to be quick about old ones. What
     #    is new must be signed with a key that the provider still stands by.
     with gateway.database.read() as session:
         known = _find_known(session, batch)
     if known is not None:
         return known
-    doubted: Problem | None = None
-    try:
-        _check_vouched(batch, party)
-    except BatchError as error:
-        _keep(gateway, party.code, dataset, batch.manifest.seq, error, file, now)
-        if not passed_over or error.code != STOLEN:
-            raise
-        doubted = Problem("line 1", "refused", error.code, error.detail)
+    doubted = _doubt(gateway, party, batch, now, passed_over=passed_over)
     with gateway.database.read() as session:
         granted = _granted(session, gateway.party, batch, now)
     governs = governed_plan(dataset) is not None
@@ -113,17 +99,50 @@ def apply_batch(
             if governs and refusal is None:
                 refusal = Judge(gateway, session, party, batch, now=now).refusal(parcel.items, batch)
             applied, tally = _store(gateway, session, head, batch, frame, prepared, refusal, now)
-            if governs and refusal is None:
-                take_acts(gateway, session, batch, parcel.items, now=now)
-            elif governs and refusal is not None:
-                remember_refused(session, parcel.items, now=now)
-                _log_backdated(gateway, session, batch, refusal, now)
+            if governs:
+                _heed(gateway, session, batch, parcel, refusal, now)
     except ConflictError as error:
         if error.code in _STOPPING:
             _keep(gateway, party.code, dataset, batch.manifest.seq, error, file, now)
         raise
     gateway.settle(party.code, tally)
     return applied
+
+
+def _open(gateway: Gateway, party: Party, dataset: str, file: bytes, expected: int | None, now: int) -> Batch:
+    """The batch in `file`; evidence is kept of what is none, and a key we do not know may be in a newer document."""
+    try:
+        batch = open_batch(file, party.manifest_keys)
+        _check_feed(batch, party.code, dataset, expected)
+    except BatchError as error:
+        if error.code == "batch.key-unknown":
+            gateway.ask_document(party.code)
+        _keep(gateway, party.code, dataset, None, error, file, now)
+        raise
+    return batch
+
+
+def _doubt(gateway: Gateway, party: Party, batch: Batch, now: int, *, passed_over: bool) -> Problem | None:
+    """Why a batch that is passed over is refused: its provider does not stand by the key. Any other one is no batch."""
+    try:
+        _check_vouched(batch, party)
+    except BatchError as error:
+        _keep(gateway, party.code, batch.manifest.dataset, batch.manifest.seq, error, batch.file, now)
+        if not passed_over or error.code != STOLEN:
+            raise
+        return Problem("line 1", "refused", error.code, error.detail)
+    return None
+
+
+def _heed(
+    gateway: Gateway, session: WriteSession, batch: Batch, parcel: Parcel, refusal: Problem | None, now: int
+) -> None:
+    """What acts of governance bring about, or that they were refused."""
+    if refusal is None:
+        take_acts(gateway, session, batch, parcel.items, now=now)
+    else:
+        remember_refused(session, parcel.items, now=now)
+        _log_backdated(gateway, session, batch, refusal, now)
 
 
 def is_passed_over(party: Party, files: Sequence[bytes]) -> bool:

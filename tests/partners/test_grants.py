@@ -171,7 +171,7 @@ def test_a_request_needs_its_scope_also_at_home(request_: Request) -> None:
         (jiashan, ReadSubmission("330421-client"), ""),
         (jiashan, ReadReceipt(), ""),
     ],
-    ids=repr,
+    ids=lambda one: one.party if isinstance(one, Principal) else repr(one),
 )
 def test_the_plan_gives_each_party_what_it_says_and_nothing_else(
     who: Principal, request_: Request, expected: str
