@@ -14,8 +14,9 @@ RUN := $(VENV)/bin/
 demo: $(VENV)/ready
 	$(RUN)taipu demo
 
+# A file at a time to as many processes as there are cores, four at most: many tests start gateways of their own.
 test: $(VENV)/ready
-	$(RUN)pytest
+	$(RUN)pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 check: $(VENV)/ready
 	$(RUN)ruff check .

@@ -9,7 +9,6 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from gateway import approvals
 from gateway.cli.at_home import HomeOption, JsonOption, opened, signed_in
 from gateway.cli.terminal import read_text, say_json, say_members, say_table, tell
 from gateway.clients import ending_soon, propose_client, propose_keys, revoke_client
@@ -116,19 +115,6 @@ def add_key(
         _tell_proposal(propose_keys(gateway, client_id, brought, by=by, reason=reason, now=now))
 
 
-@app.command("approve")
-def approve(
-    proposal: Annotated[str, typer.Argument(metavar="PROPOSAL", help="Its id.")],
-    digest: Annotated[str, typer.Argument(metavar="DIGEST", help="Of what you looked at, or its first 8 characters.")],
-    home: HomeOption = Path(),
-) -> None:
-    """Register what somebody else proposed."""
-    with opened(home) as gateway:
-        by = signed_in(gateway, "client.approve", step_up=True)
-        done = approvals.approve(gateway, proposal, by=by, digest=digest, now=now_millis())
-    tell(f"{done.kind} {done.subject}: approved.")
-
-
 @app.command("revoke")
 def revoke(
     client_id: IdArgument,
@@ -197,4 +183,7 @@ def _instant(day: datetime | None) -> int | None:
 
 
 def _tell_proposal(proposal: Proposal) -> None:
-    tell(f"{proposal.kind} {proposal.subject} is proposed: taipu client approve {proposal.id} {proposal.digest}")
+    tell(
+        f"{proposal.kind} {proposal.subject} is proposed; somebody else: "
+        f"taipu proposal approve {proposal.id} --digest {proposal.digest}"
+    )

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +41,7 @@ def register(home: Path, *words: object) -> Result:
     node.gateway.close()
     done = taipu("client", "add", *words, "--home", home, env=proposer)
     if done.exit_code == 0:
-        proposal, digest = done.stderr.splitlines()[0].split()[-2:]
-        approved = taipu("client", "approve", proposal, digest, "--home", home, env=approver)
+        approved = taipu("proposal", "approve", *done.stderr.splitlines()[0].split()[-3:], "--home", home, env=approver)
         assert approved.exit_code == 0, approved.output
     return done
 
@@ -84,7 +85,10 @@ def process(*arguments: object) -> Iterator[subprocess.Popen[str]]:
     """`taipu ARGUMENTS` as a process with pipes; killed by its id if the block leaves it running."""
     words = [*_COMMAND, *map(str, arguments)]
     pipe = subprocess.PIPE
-    with subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=pipe, text=True, cwd=_ROOT) as started:
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell in the background has us ignore it
+    with subprocess.Popen(
+        words, stdin=pipe, stdout=pipe, stderr=pipe, text=True, cwd=_ROOT, preexec_fn=heed
+    ) as started:
         try:
             yield started
         finally:

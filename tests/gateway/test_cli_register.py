@@ -133,7 +133,7 @@ def test_keys_are_added_by_two_shown_and_ended_by_one(home, tmp_path):
     (tmp_path / "next.json").write_text(json.dumps({"keys": [public]}))
     done = taipu("client", "add-key", "one", tmp_path / "next.json", "--ends", "2099-01-01", "--home", home, env=wei)
     assert done.exit_code == 0, done.output
-    assert taipu("client", "approve", *done.stderr.split()[-2:], "--home", home, env=li).exit_code == 0
+    assert taipu("proposal", "approve", *done.stderr.split()[-3:], "--home", home, env=li).exit_code == 0
     keys = taipu_json("client", "show", "one", "--home", home)["keys"]
     assert {key["kid"]: key["ends"] for key in keys}[public["kid"]] == "2099-01-01T08:00:00+08:00"
     first = next(key["kid"] for key in keys if key["kid"] != public["kid"])

@@ -9,6 +9,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -279,17 +280,19 @@ def test_a_document_that_does_not_fit_is_said_to_be_so(node: Node, server: TlsSe
     assert found["metadata"] != "step.not-tried"  # an alarm, not a stop
 
 
-HOSTILE: dict[str, tuple[Any, str]] = {
+HOSTILE: dict[str, tuple[Any, str]] = {  # made when asked for: an answer has its date
     "nothing": (b"", "partner.unreachable"),
     "no HTTP": (b"SSH-2.0-OpenSSH_9.6\r\n", "partner.unreachable"),
     "half an answer": (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nx", "partner.unreachable"),
-    "an empty body": (reply(""), "partner.document-invalid"),
-    "no document": (reply("{}"), "partner.document-invalid"),
-    "a redirect": (reply("", "302 Found", Location="https://127.0.0.1:1/"), "partner.redirects"),
-    "a redirect for ever": (reply("", "308 Permanent Redirect", Location="/.well-known/taipu"), "partner.redirects"),
-    "not found": (reply("", "404 Not Found"), "partner.refused"),
-    "a fault": (reply("", "500 Internal Server Error"), "partner.unreachable"),
-    "too much": (reply(b"x" * (MAX_DOCUMENT + 1)), "partner.answer-too-large"),
+    "an empty body": (partial(reply, ""), "partner.document-invalid"),
+    "no document": (partial(reply, "{}"), "partner.document-invalid"),
+    "a redirect": (partial(reply, "", "302 Found", Location="https://127.0.0.1:1/"), "partner.redirects"),
+    "a redirect for ever": (
+        partial(reply, "", "308 Permanent Redirect", Location="/.well-known/taipu"), "partner.redirects",
+    ),
+    "not found": (partial(reply, "", "404 Not Found"), "partner.refused"),
+    "a fault": (partial(reply, "", "500 Internal Server Error"), "partner.unreachable"),
+    "too much": (partial(reply, b"x" * (MAX_DOCUMENT + 1)), "partner.answer-too-large"),
     "too much without end": (
         lambda: (b"HTTP/1.1 200 OK\r\n\r\n", *(b"x" * 65_536 for _ in range(100))), "partner.answer-too-large",
     ),
