@@ -32,11 +32,12 @@ class Database:
         self.engine = (_sqlite_engine if make_url(url).get_backend_name() == "sqlite" else _postgres)(url, pool)
         self.is_sqlite = self.engine.dialect.name == "sqlite"
         self._writer = threading.Lock()  # held for the whole of a SQLite WriteSession
+        self._closed = False
 
     @contextmanager
     def read(self) -> Iterator[ReadSession]:
         """A session that sees one committed state and rolls back at the end."""
-        with self.engine.connect() as connection, connection.begin() as transaction:
+        with self._connected() as connection, connection.begin() as transaction:
             yield ReadSession(connection)
             transaction.rollback()
 
@@ -44,16 +45,28 @@ class Database:
     def write(self) -> Iterator[WriteSession]:
         """A session that commits at the end, or rolls back when its block raises."""
         if not self.is_sqlite:
-            with self.engine.begin() as connection:
+            with self._connected() as connection, connection.begin():
                 yield WriteSession(ReadSession(connection))
             return
-        with self._writer, self.engine.connect() as connection:
+        with self._writer, self._connected() as connection:
             immediate = connection.execution_options(begin="BEGIN IMMEDIATE")
             with immediate.begin():
                 yield WriteSession(ReadSession(immediate))
 
     def close(self) -> None:
+        self._closed = True
         self.engine.dispose()
+
+    @contextmanager
+    def _connected(self) -> Iterator[Connection]:
+        """A connection of the pool. One that comes back after `close`, of a step that was cut off, is closed here: the
+        pool it belongs to is no more."""
+        with self.engine.connect() as connection:
+            try:
+                yield connection
+            finally:
+                if self._closed:
+                    connection.invalidate()
 
 
 def _sqlite_engine(url: str, pool: int) -> Engine:

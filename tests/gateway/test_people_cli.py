@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from pathlib import Path
 
 import pyotp
@@ -53,7 +54,12 @@ class Person:
         self.name = done.stderr.split()[0]
 
     def code(self) -> str:
-        """What the authenticator shows, or will show: the gateway takes the half minutes beside this one, too."""
+        """What the authenticator shows, or will show: the gateway takes the half minutes beside this one, too.
+
+        The one before is not begun with when it is about to be two before.
+        """
+        if self.used < now_millis() // 30_000 - 1 and (left := 30_000 - now_millis() % 30_000) < 7_000:
+            time.sleep(left / 1000)
         step = max(now_millis() // 30_000 - 1, self.used + 1)
         self.used = step
         return self.totp.generate_otp(step)
