@@ -8,6 +8,7 @@ import threading
 import structlog
 
 from gateway.settings import Settings
+from gateway.tls import choosing, tls_context
 
 log = structlog.get_logger()
 
@@ -15,39 +16,42 @@ _State = tuple[int, int]  # when certificate and key were last written, ns
 
 
 class ServedCertificate:
-    """Knows the contexts of all listeners of a process, and loads the certificate into them anew."""
+    """What all listeners of a process serve: each handshake has the certificate that was loaded last."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._lock = threading.Lock()  # guards what follows
-        self._contexts: list[ssl.SSLContext] = []
+        self._lock = threading.Lock()  # held while a context is made
         self._loaded: _State | None = None
+        self._current: ssl.SSLContext | None = None  # replaced by `look`, and never changed; None: nobody listens
 
-    def follow(self, context: ssl.SSLContext) -> ssl.SSLContext:
-        """Keep `context`, which has the certificate of this moment, up to date; returned as it is."""
+    def context(self) -> ssl.SSLContext:
+        """What a listener is given."""
         with self._lock:
-            self._contexts.append(context)
-            if self._loaded is None:
+            if self._current is None:
                 self._loaded = self._state()
-        return context
+                self._current = tls_context(self._settings)
+        return choosing(tls_context(self._settings), self._newest)
 
     def look(self) -> bool:
         """Load the certificate where it has been replaced since; whether it has. One that does not fit its key is left
         alone: whoever replaces both files is between the two, or has made a mistake."""
+        tls = self._settings.tls
         with self._lock:
             found = self._state()
-            if not self._contexts or found in (None, self._loaded):
+            if self._current is None or found in (None, self._loaded):
                 return False
-            tls = self._settings.tls
             try:
-                for context in self._contexts:
-                    context.load_cert_chain(tls.certificate, tls.key, self._settings.passphrase())
+                self._current = tls_context(self._settings)
             except (OSError, ssl.SSLError) as error:
                 log.warning("certificate.not-loaded", file=str(tls.certificate), error=type(error).__name__)
                 return False
             self._loaded = found
         log.info("certificate.loaded", file=str(tls.certificate))
         return True
+
+    def _newest(self) -> ssl.SSLContext:
+        assert self._current is not None  # there is one from the first listener on
+        return self._current
 
     def _state(self) -> _State | None:
         try:

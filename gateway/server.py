@@ -35,6 +35,7 @@ from schemas.errors import SharingError
 log = structlog.get_logger()
 
 _SHUTDOWN = 2  # seconds for requests under way
+_CUT_OFF = 0.1  # seconds in which the loop tells each connection that it was cut off
 _OTHER_FILES = 512  # besides connections of data loggers
 _BACKLOG = 2048  # connections that wait to be accepted
 
@@ -174,12 +175,21 @@ def _listen(address: Address) -> socket.socket:
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals to us: two servers share the process."""
+    """Leaves signals to us: two servers share the process. Leaves no connection to the end of the loop."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Both are stopped together, by `_serve`."""
         yield
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's; then cut off whoever has not answered our goodbye, or the loop could not be closed under it."""
+        await super().shutdown(sockets)
+        left = list(self.server_state.connections)
+        for connection in left:
+            connection.transport.abort()
+        if left:
+            await asyncio.sleep(_CUT_OFF)
 
 
 async def _prove(partner: FastAPI, server: uvicorn.Server) -> None:
@@ -206,8 +216,7 @@ def make_server(
     def context(config: uvicorn.Config, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:  # noqa: ARG001
         if authorities is not None:
             return authorities.context()
-        made = tls_context(settings)
-        return made if certificate is None else certificate.follow(made)
+        return tls_context(settings) if certificate is None else certificate.context()
 
     config = uvicorn.Config(
         app,

@@ -16,7 +16,7 @@ import http.client
 import ssl
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -76,6 +76,20 @@ def tls_context(settings: Settings) -> ssl.SSLContext:
     return made
 
 
+def choosing(listening: ssl.SSLContext, current: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+    """`listening`, for a listener, each handshake of which goes on with the `current` context of its moment.
+
+    A context is replaced and never changed: a handshake on the event loop may be reading it while another thread has
+    something new to say.
+    """
+
+    def choose(handshake: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
+        handshake.context = current()
+
+    listening.sni_callback = choose
+    return listening
+
+
 class ClientAuthorities:
     """Which authorities may vouch for client certificates: those of the settings, and partners' from the registry.
 
@@ -95,9 +109,7 @@ class ClientAuthorities:
 
     def context(self) -> ssl.SSLContext:
         """What a listener is given. Each handshake goes on with the authorities known at its moment."""
-        made = self._make([])
-        made.sni_callback = self._choose
-        return made
+        return choosing(self._make([]), lambda: self._current)
 
     def reread(self, passing: str = "") -> None:
         """Take the authorities as they are in the registry now, and `passing` (PEM) beside them; our certificate, too.
@@ -178,9 +190,6 @@ class ClientAuthorities:
                 # Not an error of ours to stop at: one partner's odd authority must not shut out the others.
                 log.warning("tls.authority-not-taken", reason=error.reason)
         return made
-
-    def _choose(self, handshake: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
-        handshake.context = self._current
 
 
 def _throw_away(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:

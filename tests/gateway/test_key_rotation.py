@@ -30,7 +30,7 @@ from gateway.errors import ConflictError
 from gateway.evidence_export import write_evidence
 from gateway.ingest.parcel import NDJSON
 from gateway.keyring import TOKENS_END
-from gateway.party_document import published_document
+from gateway.party_document import is_stale, published_document
 from gateway.store import feeds, tables
 from gateway.store.evidence import evidence_counts
 from gateway.sync.links import gateway_client_id
@@ -159,8 +159,10 @@ def let_pass(node: Node, millis: int) -> None:
 
 
 def all_settled(node: Node) -> bool:
+    """The end of every old key is written down, and the document that says so is the one in force."""
     node.gateway.keys.forget()
-    return all(key.over for key in node.gateway.keys.held() if key.ends is not None)
+    over = all(key.over for key in node.gateway.keys.held() if key.ends is not None)
+    return over and not is_stale(node.gateway, now=now_millis())
 
 
 def current(node: Node) -> str:

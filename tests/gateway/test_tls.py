@@ -7,8 +7,10 @@ import json
 import os
 import shutil
 import signal
+import socket
 import ssl
 import subprocess
+import threading
 from collections.abc import Iterator
 from http.client import HTTPSConnection, RemoteDisconnected
 from pathlib import Path
@@ -16,6 +18,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+import uvloop
 from cryptography import x509
 from starlette.testclient import TestClient
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -38,7 +41,7 @@ from schemas.times import now_millis
 from tests.gateway.callers import code_of
 from tests.gateway.certificates import Authority, Certified, connection, listening_over_tls, say_what_is_seen
 from tests.partners.oauth_world import jwks_of, key_of
-from tests.world import JIASHAN, WUJIANG, Node, introduce, make_node, wait_for
+from tests.world import JIASHAN, WUJIANG, Node, free_port, introduce, make_node, wait_for
 
 OPTIONAL = {'client_certificates = "none"': 'client_certificates = "optional"'}
 NOBODY = {"thumbprint": None, "accepted": False}
@@ -361,3 +364,19 @@ def test_the_listener_keeps_to_the_mozilla_intermediate_profile(tmp_path: Path, 
         said = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False).stdout
     node.stop()
     assert f"{address}: OK - Compliant." in said, said[said.find("COMPLIANCE") :]
+
+
+def test_a_peer_that_never_answers_our_goodbye_is_cut_off_before_the_loop_ends(node: Node) -> None:
+    server = make_server(create_partner_app(node.gateway), Address("127.0.0.1", free_port()), node.gateway.settings)
+    thread = threading.Thread(target=lambda: uvloop.run(server.serve()), daemon=True)
+    thread.start()
+    wait_for(lambda: server.started)
+    context = ssl.create_default_context(cadata=node.ca_pem)
+    plain = socket.create_connection(("127.0.0.1", server.config.port))
+    with context.wrap_socket(plain, server_hostname="127.0.0.1") as idle:
+        idle.sendall(b"GET /.well-known/taipu HTTP/1.1\r\nHost: taipu\r\n\r\n")
+        assert idle.recv(64).startswith(b"HTTP/1.1 200")
+        server.should_exit = True
+        thread.join(10)
+        assert not thread.is_alive()
+        assert server.server_state.connections == set()
