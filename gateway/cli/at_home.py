@@ -38,6 +38,9 @@ HomeOption = Annotated[
 HomeArgument = Annotated[
     Path, typer.Argument(metavar="DIR", envvar="TAIPU_HOME", help="The gateway's home.", show_default=_SHOWN_DEFAULT)
 ]
+DigestOption = Annotated[
+    str, typer.Option(metavar="DIGEST", help="The digest you were shown, or its first 8 characters or more.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from gateway import approvals, party_document, registry
-from gateway.cli.at_home import HomeOption, JsonOption, opened, signed_in
+from gateway.cli.at_home import DigestOption, HomeOption, JsonOption, opened, signed_in
 from gateway.cli.exits import ExitCode
 from gateway.cli.terminal import InputError, confirm, finish, read_text, say, say_json, say_members, say_table, tell
 from gateway.connection_test import UNREACHED, Report, try_address, try_document, try_partner
@@ -138,9 +138,7 @@ def propose(
 @app.command("approve")
 def approve(
     code: Code,
-    digest: Annotated[
-        str, typer.Option(metavar="DIGEST", help="The digest you were shown, or its first 8 characters or more.")
-    ] = "",
+    digest: DigestOption = "",
     fingerprint: FingerprintOption = None,
     home: HomeOption = Path(),
     *,

@@ -10,7 +10,7 @@ import typer
 
 from gateway import approvals
 from gateway.approvals import KINDS
-from gateway.cli.at_home import HomeOption, JsonOption, opened, signed_in
+from gateway.cli.at_home import DigestOption, HomeOption, JsonOption, opened, signed_in
 from gateway.cli.terminal import InputError, confirm, say, say_json, say_table, somebody_is_there, tell
 from gateway.console.approvals import described
 from gateway.proposals import Proposal, all_proposals, find_proposal, open_proposals
@@ -53,9 +53,7 @@ def show(identifier: Identifier, home: HomeOption = Path(), *, as_json: JsonOpti
 @app.command("approve")
 def approve(
     identifier: Identifier,
-    digest: Annotated[
-        str, typer.Option(metavar="DIGEST", help="The digest you were shown, or its first 8 characters or more.")
-    ] = "",
+    digest: DigestOption = "",
     home: HomeOption = Path(),
 ) -> None:
     """Have exactly that done which was shown.

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.cli.at_home import HomeOption, JsonOption, opened, signed_in
+from gateway.cli.at_home import DigestOption, HomeOption, JsonOption, opened, signed_in
 from gateway.cli.terminal import InputError, confirm, read_input, say, say_json, say_table, somebody_is_there, tell
 from gateway.governance import content
 from gateway.service import Gateway
@@ -107,9 +107,7 @@ def rollback(name: Name, version: Number, effective: EffectiveOption = "", home:
 def approve(
     name: Name,
     version: Number,
-    digest: Annotated[
-        str, typer.Option(metavar="DIGEST", help="The digest you were shown, or its first 8 characters or more.")
-    ] = "",
+    digest: DigestOption = "",
     home: HomeOption = Path(),
 ) -> None:
     """Approve exactly what was shown; without --digest it is shown now, and asked about."""

@@ -8,12 +8,13 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from gateway import approvals
 from gateway.api.access import Home
 from gateway.approvals import KINDS
 from gateway.console.access import SignedIn, may
+from gateway.console.forms import Form, Nothing
 from gateway.people.person import Person
 from gateway.proposals import Proposal, all_proposals, find_proposal, open_proposals
 from schemas.times import now_millis, utc_text
@@ -23,18 +24,10 @@ router = APIRouter(prefix="/api")
 Reader = Annotated[Person, Depends(may("registry.read"))]
 
 
-class Approval(BaseModel):
+class Approval(Form):
     """The digest of what was shown, or its beginning."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
-
     digest: str = Field(max_length=64)
-
-
-class Rejection(BaseModel):
-    """Nothing but that."""
-
-    model_config = ConfigDict(extra="forbid")
 
 
 @router.get("/proposals", summary="What waits for a decision, or everything")
@@ -60,7 +53,7 @@ def approve(identifier: str, form: Approval, person: SignedIn, gateway: Home) ->
 
 
 @router.post("/proposals/{identifier}/reject", summary="Have it never done")
-def reject(identifier: str, _form: Rejection, person: SignedIn, gateway: Home) -> dict[str, Any]:
+def reject(identifier: str, _form: Nothing, person: SignedIn, gateway: Home) -> dict[str, Any]:
     """Whoever proposed it takes it back so."""
     return described(approvals.reject(gateway, identifier, by=person, now=now_millis()), person)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from gateway.api.access import Home
 from gateway.clients import propose_client, propose_keys, revoke_client
 from gateway.console.access import may
+from gateway.console.forms import Form
 from gateway.errors import NotFoundError
 from gateway.people.person import Person
 from gateway.proposals import Proposal
@@ -26,10 +27,8 @@ Proposer = Annotated[Person, Depends(may("client.propose"))]
 Revoker = Annotated[Person, Depends(may("client.revoke"))]
 
 
-class NewKeys(BaseModel):
+class NewKeys(Form):
     """Public keys as a JWK set, or PEM keys and certificates; `ends` is RFC 3339."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     keys: str = Field(max_length=MAX_KEY_SET)
     ends: str | None = None
@@ -51,10 +50,8 @@ class NewClient(NewKeys):
     subject: str | None = None
 
 
-class Revocation(BaseModel):
+class Revocation(Form):
     """The key or certificate that ends; the whole client where none is named."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     kid: str | None = Field(default=None, max_length=128)
 

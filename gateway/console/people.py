@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from gateway.api.access import Home
 from gateway.console.access import may
 from gateway.console.approvals import described
+from gateway.console.forms import Form, Short
 from gateway.errors import PersonError
 from gateway.people import changes
 from gateway.people.accounts import Account, all_accounts, newcomer
@@ -22,15 +23,10 @@ router = APIRouter(prefix="/api")
 Reader = Annotated[Person, Depends(may("registry.read"))]
 Proposer = Annotated[Person, Depends(may("person.propose"))]
 Guard = Annotated[Person, Depends(may("person.suspend"))]
-Short = Annotated[str, Field(max_length=200)]
 Reason = Annotated[str, Field(max_length=500)]
 
 
-class _Form(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class NewPerson(_Form):
+class NewPerson(Form):
     """Who is to have an account. `until`: the end of a visit, RFC 3339."""
 
     account: Short
@@ -41,7 +37,7 @@ class NewPerson(_Form):
     reason: Reason = ""
 
 
-class NewRoles(_Form):
+class NewRoles(Form):
     """Roles in place of those there are."""
 
     roles: list[Short] = Field(max_length=8)
@@ -49,7 +45,7 @@ class NewRoles(_Form):
     reason: Reason = ""
 
 
-class Why(_Form):
+class Why(Form):
     """For whoever approves."""
 
     reason: Reason = ""

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from gateway.agreements.acts import find_version, propose_adoption, propose_plan, propose_signature
 from gateway.agreements.leaving import dispose, propose_withdrawal
 from gateway.agreements.standing import standings, undecided_plans
 from gateway.api.access import Home
 from gateway.console.access import may
+from gateway.console.forms import Form
 from gateway.errors import RequestError
 from gateway.people.person import Person
 from gateway.proposals import Proposal
@@ -33,31 +34,27 @@ PlanName = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$")]
 Version = Annotated[int, Path(ge=1, le=MAX_VERSION)]
 
 
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class Document(_Body):
+class Document(Form):
     """A plan document, in YAML or JSON."""
 
     document: str = Field(max_length=MAX_BYTES)
     reason: str = ""
 
 
-class Why(_Body):
+class Why(Form):
     """For whoever approves."""
 
     reason: str = ""
 
 
-class Withdrawal(_Body):
+class Withdrawal(Form):
     """From when on (RFC 3339), and why: the other parties read it."""
 
     effective: str = Field(max_length=40)
     reason: str
 
 
-class Destroyed(_Body):
+class Destroyed(Form):
     """What was destroyed of one dataset, and when (RFC 3339)."""
 
     provider: str
@@ -66,7 +63,7 @@ class Destroyed(_Body):
     at: str
 
 
-class Certificate(_Body):
+class Certificate(Form):
     """All that was received under the plan, as it was destroyed."""
 
     destroyed: list[Destroyed] = Field(max_length=1000)

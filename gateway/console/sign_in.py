@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from gateway.api.access import Home
 from gateway.console.access import COOKIE, SignedIn, require_own_page
+from gateway.console.forms import Form, Short
 from gateway.errors import NotFoundError
 from gateway.people import changes, enrolment
 from gateway.people.accounts import newcomer
@@ -23,15 +24,10 @@ from schemas.times import now_millis, utc_text
 
 router = APIRouter(prefix="/api")
 
-Short = Annotated[str, Field(max_length=200)]
 Secret = Annotated[str, Field(max_length=512)]
 
 
-class _Form(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class SignIn(_Form):
+class SignIn(Form):
     """What somebody signs in with."""
 
     name: Short
@@ -39,27 +35,27 @@ class SignIn(_Form):
     code: Short
 
 
-class Code(_Form):
+class Code(Form):
     """What the authenticator shows."""
 
     code: Short
 
 
-class ChangedPassword(_Form):
+class ChangedPassword(Form):
     """A password in place of another."""
 
     before: Secret
     after: Secret
 
 
-class Begun(_Form):
+class Begun(Form):
     """A code that was drawn for somebody; a founder says what the account will be called."""
 
     code: Short
     account: Short = ""
 
 
-class Founder(_Form):
+class Founder(Form):
     """Who founds: the account, the name, the staff number."""
 
     account: Short
@@ -67,7 +63,7 @@ class Founder(_Form):
     person: Short
 
 
-class Enrolment(_Form):
+class Enrolment(Form):
     """All that somebody with a code sets."""
 
     code: Short

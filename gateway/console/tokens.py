@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from gateway.api.access import Home
 from gateway.console.access import SignedIn, may
+from gateway.console.forms import Form, Nothing
 from gateway.people.person import Person
 from gateway.tokens import MAX_DAYS, MAX_NAME, PersonalToken, make_token, revoke_token, tokens_of
 from schemas.times import now_millis, utc_text
@@ -18,20 +19,12 @@ router = APIRouter(prefix="/api/tokens")
 Reader = Annotated[Person, Depends(may("record.read"))]
 
 
-class NewToken(BaseModel):
+class NewToken(Form):
     """What a token is for."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     name: str = Field(default="", max_length=MAX_NAME)
     datasets: list[str] = Field(default=[], max_length=256)
     days: int = Field(default=MAX_DAYS, ge=1, le=MAX_DAYS)
-
-
-class Nothing(BaseModel):
-    """Nothing but that."""
-
-    model_config = ConfigDict(extra="forbid")
 
 
 @router.get("", summary="The tokens of whoever is signed in")
