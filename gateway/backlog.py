@@ -38,6 +38,7 @@ class Backlog:
         self._interning = interning
         self._sites = sites
         self._seen: dict[str, str] = {}  # what each dataset selected when it was looked at last
+        self._open = True  # there may be a backlog: after a start, and whenever a dataset has changed
 
     def follow(self, plans: Plans, *, now: int) -> None:
         """Note which datasets begin, change or have ended under the `plans` in force at `now` (ms UTC)."""
@@ -54,13 +55,16 @@ class Backlog:
             for name, dataset in given.items():
                 if begun.get(name) != selected[name]:
                     self._begin(session, dataset, begun.get(name), selected[name], now)
-        self._seen = selected
+        self._seen, self._open = selected, True
 
     def work(self, plans: Plans, *, now: int) -> bool:
         """Queue one more day of one dataset's backlog; False when there is none left. `now` in ms UTC."""
+        if not self._open:
+            return False
         with self._database.read() as session:
             waiting = session.execute(select(tables.backlog.c.dataset).limit(1)).scalar()
         if waiting is None:
+            self._open = False
             return False
         with self._database.write() as session:
             row = rows.lock(session, waiting)

@@ -119,13 +119,13 @@ class Publisher:
         """
         with self._database.read() as session:
             plans = plans_in_force(session, now)
-            soon = plans_in_force(session, now + DRAINING)
         self._backlog.follow(plans, now=now)
         for _ in range(DAYS_TOGETHER):
             if not self._backlog.work(plans, now=now):
                 break
         with self._database.read() as session:
             waiting = queue.waiting(session)
+            soon = plans_in_force(session, now + DRAINING) if waiting else plans
         made: list[Batch] = []
         failed: SharingError | None = None
         found_by_name = {name: plans.dataset(self._home, name) for name in waiting}

@@ -13,7 +13,6 @@ import json
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pyotp
 
@@ -82,13 +81,6 @@ def write_sign_ins(root: Path, made: list[SignIn]) -> None:
     held = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
     path.unlink(missing_ok=True)
     write_private(path, json.dumps([*held, *map(vars, made)], ensure_ascii=False, indent=2).encode())
-
-
-def read_sign_ins(root: Path) -> list[dict[str, Any]]:
-    """What `write_sign_ins` wrote; nothing where nobody was let in."""
-    path = root / PEOPLE_FILE
-    found: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
-    return found
 
 
 def _enrol(gateway: Gateway, code: str, name: str, role: Role, *, now: int, founds: bool) -> SignIn:

@@ -15,6 +15,7 @@ Times are milliseconds UTC.
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
@@ -105,7 +106,7 @@ class SlowDownError(OAuth2Error):  # type: ignore[misc]
         return [*super().get_headers(), ("Retry-After", str(self.seconds))]
 
 
-class Exchange(AuthorizationServer):  # type: ignore[misc]
+class Exchange(AuthorizationServer, ABC):  # type: ignore[misc]
     """One request under way: Authlib's hooks take neither a clock nor a request's headers, so both live here."""
 
     def __init__(self, issuer: Issuer, call: Call) -> None:
@@ -126,9 +127,9 @@ class Exchange(AuthorizationServer):  # type: ignore[misc]
         except OAuth2Error as error:
             return cast("Answer", self.handle_error_response(request, error))
 
+    @abstractmethod
     def respond(self, request: OAuth2Request) -> Answer:
         """What this endpoint does with a request whose form could be read."""
-        raise NotImplementedError
 
     def authenticate_client(self, request: OAuth2Request, methods: object, endpoint: str = "token") -> Client:
         """Steps 3 and 4."""
