@@ -24,6 +24,7 @@ from gateway.store.selection import Programmes, admits, admits_record, site_of
 from gateway.store.sites import Sites
 from partners.plans import Plans
 from schemas.plan import Dataset, Selection
+from schemas.times import millis_of
 
 _STANDING = ("site", "source")  # current ones belong to a dataset whatever its reach
 _FROM_THE_BEGINNING = 0  # ms UTC
@@ -149,5 +150,5 @@ def _reach(dataset: Dataset) -> int | None:
     reaches = [dataset.reach(one.party) for one in dataset.recipients]
     if "all" in reaches:
         return _FROM_THE_BEGINNING
-    instants = [int(one.timestamp() * 1000) for one in reaches if isinstance(one, datetime)]
+    instants = [millis_of(one) for one in reaches if isinstance(one, datetime)]
     return min(instants, default=None)

@@ -31,7 +31,7 @@ from partners.errors import PartnerError, PartnerRefusedError, PartnerUnreachabl
 from partners.oauth.metadata import METADATA_PATH
 from partners.reach import GuardedBackend
 from schemas.errors import SharingError
-from schemas.times import DAY, beijing_text, to_millis
+from schemas.times import DAY, beijing_text, millis_of, to_millis
 
 PATIENCE = 3.0  # seconds for any one connection, from looking its name up to the last byte
 
@@ -220,7 +220,7 @@ def _certificate(trial: _Trial) -> str:
     except ssl.SSLError as error:
         raise _FailedError("the authorities are not certificates in PEM", code="party.ca-invalid") from error
     der, _ = _handshake(trial, context, _say_unverified)
-    ends = int(x509.load_der_x509_certificate(der).not_valid_after_utc.timestamp()) * 1000
+    ends = millis_of(x509.load_der_x509_certificate(der).not_valid_after_utc)
     return f"its certificate is good until {beijing_text(ends)}, {_which_authority(trial)}"
 
 

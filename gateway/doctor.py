@@ -9,7 +9,6 @@ from __future__ import annotations
 import shutil
 import ssl
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography import x509
@@ -31,7 +30,7 @@ from partners.document import host_of, open_document
 from partners.keys import load_keys
 from partners.plans import plans_in_force
 from schemas.errors import SharingError
-from schemas.times import DAY, beijing_text, to_millis
+from schemas.times import DAY, beijing_text, millis_of, to_millis
 
 NOTICE = 14 * DAY  # ms before its end that a certificate or document counts as ill
 FIGURES_LIFE = 60_000  # ms without a word of the listener for data loggers, which writes every few seconds
@@ -78,9 +77,9 @@ def _check_certificate(settings: Settings, now: int) -> str:
     authorities = x509.load_pem_x509_certificates(settings.tls.ca.read_bytes())
     ends = min(one.not_valid_after_utc for one in (server, *authorities))
     begins = max(one.not_valid_before_utc for one in (server, *authorities))
-    if _millis(begins) > now:
-        raise IllnessError(f"not valid before {beijing_text(_millis(begins))}", code="certificate.early")
-    return _lasting("certificate", _millis(ends), now)
+    if millis_of(begins) > now:
+        raise IllnessError(f"not valid before {beijing_text(millis_of(begins))}", code="certificate.early")
+    return _lasting("certificate", millis_of(ends), now)
 
 
 def _check_keys(settings: Settings, now: int) -> Iterator[Check]:
@@ -199,7 +198,3 @@ def _names(certificate: x509.Certificate) -> set[str]:
         return set()
     addresses = names.get_values_for_type(x509.IPAddress)
     return {*names.get_values_for_type(x509.DNSName), *map(str, addresses)}
-
-
-def _millis(instant: datetime) -> int:
-    return int(instant.astimezone(UTC).timestamp()) * 1000

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC
 from pathlib import Path
 
 from cryptography import x509
@@ -17,7 +16,7 @@ from gateway.service import Gateway
 from partners.directory import parties
 from partners.document import open_document
 from schemas.errors import SharingError
-from schemas.times import DAY, to_millis
+from schemas.times import DAY, millis_of, to_millis
 
 NOTICES = (30 * DAY, 7 * DAY)  # ms
 
@@ -62,4 +61,4 @@ def _certificate_ends(path: Path, now: int) -> int:
         first = x509.load_pem_x509_certificates(path.read_bytes())[0]
     except (OSError, ValueError):
         return now
-    return int(first.not_valid_after_utc.astimezone(UTC).timestamp()) * 1000
+    return millis_of(first.not_valid_after_utc)

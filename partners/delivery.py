@@ -16,6 +16,7 @@ from partners.errors import PartnerUnreachableError
 from partners.tables import delivery, receipt
 from schemas.batch import Batch
 from schemas.plan import Dataset
+from schemas.times import millis_of
 
 FIRST_RETRY = 1_000  # ms
 LONGEST_RETRY = 300_000  # ms
@@ -59,7 +60,7 @@ class ReceiptGiven:
 def open_deliveries(session: Connection, batch: Batch, dataset: Dataset, *, now: int) -> None:
     """A pending delivery of `batch` for every recipient of its dataset whose period is not over. `now` in ms UTC."""
     manifest = batch.manifest
-    recipients = [one for one in dataset.recipients if one.until is None or now < int(one.until.timestamp() * 1000)]
+    recipients = [one for one in dataset.recipients if one.until is None or now < millis_of(one.until)]
     if not recipients:
         return
     session.execute(

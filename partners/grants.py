@@ -37,7 +37,7 @@ from partners.requests import (
     Submit,
 )
 from schemas.plan import Dataset, Plan, Recipient
-from schemas.times import beijing_text
+from schemas.times import beijing_text, millis_of
 
 __all__ = [
     "SCOPES",
@@ -210,7 +210,7 @@ def _period(asked: _Asked) -> Refusal | None:
 def _within(asked: _Asked, terms: Recipient | None) -> Refusal | None:
     if terms is None or terms.until is None:
         return None
-    until = int(terms.until.timestamp() * 1000)
+    until = millis_of(terms.until)
     return None if asked.now < until else refusals.period_over(asked.id, beijing_text(until), asked.rule(terms.party))
 
 

@@ -22,7 +22,7 @@ from partners import tables
 from schemas.errors import PlanError
 from schemas.plan import Dataset, Plan, Recipient, Selection, check_plan, parse_plan
 from schemas.records import decode_line
-from schemas.times import to_millis
+from schemas.times import millis_of, to_millis
 
 GOVERNANCE = "governance-"  # begins the name of a plan's feeds of governance, and of no other dataset
 
@@ -45,7 +45,7 @@ class Known:
     @property
     def effective(self) -> int:
         """Its instant, ms UTC."""
-        return millis(self.plan.effective)
+        return millis_of(self.plan.effective)
 
     @property
     def deadline(self) -> int:
@@ -102,7 +102,7 @@ class Plans:
                     if held is None or held.provider != provider or not held.received_by(party):
                         break
                     reach = older.effective
-        return millis(reach)
+        return millis_of(reach)
 
     def stopped(self, plan: Plan, dataset: Dataset) -> bool:
         """Whether nothing may be published of it now: it has ended, or nobody here knows under which version."""
@@ -173,7 +173,7 @@ def keep_plan(session: Connection, plan: Plan, *, proposer: str, now: int) -> No
     session.execute(
         insert(tables.plan).values(
             id=plan.id, version=plan.version, digest=plan.digest, document=plan.canonical, proposer=proposer,
-            effective=millis(plan.effective), added=now,
+            effective=millis_of(plan.effective), added=now,
         )
     )  # fmt: skip
 
@@ -301,11 +301,6 @@ def _known(row: Any) -> Known:
 @lru_cache(maxsize=256)
 def _parse(_digest: str, document: bytes) -> Plan:
     return parse_plan(document)
-
-
-def millis(instant: datetime) -> int:
-    """An instant as ms UTC."""
-    return int(instant.timestamp() * 1000)
 
 
 def lead_of(plan: Plan) -> int:

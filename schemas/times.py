@@ -57,6 +57,11 @@ def utc_text(millis: int) -> str:
     return (_EPOCH + timedelta(milliseconds=millis)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def millis_of(instant: datetime) -> int:
+    """An `instant` with its offset as milliseconds UTC; what is finer is cut off."""
+    return (instant - _EPOCH) // timedelta(milliseconds=1)
+
+
 def now_millis() -> int:
     """The clock, read once for a decision and handed on."""
-    return (datetime.now(UTC) - _EPOCH) // timedelta(milliseconds=1)
+    return millis_of(datetime.now(UTC))

@@ -24,11 +24,11 @@ from gateway.service import Gateway
 from gateway.store import feeds
 from gateway.store.acts import begin_act
 from partners.agreements import acts_of, decide, find_act, keep_act, last_look, own_entries, sign_plan
-from partners.plans import Known, check_fit, find_plan, governance_feed, keep_plan, known_plans, millis, plans_in_force
+from partners.plans import Known, check_fit, find_plan, governance_feed, keep_plan, known_plans, plans_in_force
 from schemas.errors import PlanError
 from schemas.plan import Plan, parse_plan
 from schemas.records import Agreement, check_record, encode_record
-from schemas.times import beijing_text, utc_text
+from schemas.times import beijing_text, millis_of, utc_text
 
 
 def say(gateway: Gateway, session: WriteSession, record: Agreement, *, now: int) -> None:
@@ -250,7 +250,7 @@ def _log_conclusion(gateway: Gateway, session: WriteSession, known: Known, found
     t = PLAN_IN_FORCE if found.verdict == "in-force" else PLAN_LAPSED
     log_act(
         gateway, session, t, known.plan, now=now, manifest=found.act.manifest if found.act else None,
-        effective=utc_text(millis(known.plan.effective)), ground=found.ground,
+        effective=utc_text(millis_of(known.plan.effective)), ground=found.ground,
     )  # fmt: skip
 
 

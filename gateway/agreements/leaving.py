@@ -26,13 +26,13 @@ from gateway.store import feeds
 from gateway.store.records import open_cases
 from partners.agreements import Act, acts_of, find_act, last_look
 from partners.delivery import count_pending
-from partners.plans import Known, Plans, known_plans, millis, plans_in_force
+from partners.plans import Known, Plans, known_plans, plans_in_force
 from schemas import jws
 from schemas.cases import CaseStates
 from schemas.errors import PlanError, RecordError
 from schemas.plan import Dataset, Plan
 from schemas.records import Agreement, Disposed, Figure
-from schemas.times import BEIJING, beijing_text, to_millis
+from schemas.times import BEIJING, beijing_text, millis_of, to_millis
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def check_withdrawal(session: ReadSession, plan: Plan, record: Agreement, *, at:
         raise PlanError("it is not about a version that names this party", code="plan.not-party")
     if find_act(session, plan.id, plan.version, record.party, "withdrawal") is not None:
         raise PlanError(f"{record.party} has withdrawn from {plan.id} already", code="plan.withdrawn")
-    earliest = millis(plan.notice.after(datetime.fromtimestamp(at / 1000, UTC).astimezone(BEIJING)))
+    earliest = millis_of(plan.notice.after(datetime.fromtimestamp(at / 1000, UTC).astimezone(BEIJING)))
     if to_millis(record.effective) < earliest:
         detail = f"with the plan's notice that is possible from {beijing_text(earliest)}"
         raise PlanError(detail, code="plan.notice-short", pointers=["/effective"])

@@ -7,10 +7,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from gateway.db import ReadSession
-from partners.plans import Known, check_fit, known_plans, lead_of, millis, plans_in_force
+from partners.plans import Known, check_fit, known_plans, lead_of, plans_in_force
 from schemas.errors import PlanError
 from schemas.plan import Plan
 from schemas.plan.changes import short_of_notice
+from schemas.times import millis_of
 
 MAX_OPEN = 16  # proposals of one party that nobody has decided about
 
@@ -25,7 +26,7 @@ def check_proposal(session: ReadSession, plan: Plan, *, proposer: str, home: str
     if not {proposer, home} <= set(plan.parties):
         raise PlanError("a plan is between parties that it names", code="plan.not-party", pointers=["/parties"])
     check_fit(session, plan)
-    if millis(plan.effective) - lead_of(plan) <= at:
+    if millis_of(plan.effective) - lead_of(plan) <= at:
         detail = "its instant comes before all could have signed in time"
         raise PlanError(detail, code="plan.too-late", pointers=["/effective"])
     versions = known_plans(session, plan.id)
@@ -49,7 +50,7 @@ def _check_successor(session: ReadSession, before: Known, plan: Plan, proposer: 
     if plan.effective <= old.effective:
         raise PlanError(f"it begins before {old.reference} does", code="plan.too-late", pointers=["/effective"])
     # Who has left by then, and what ended with them, was given notice of by their withdrawal.
-    then = plans_in_force(session, millis(plan.effective))
+    then = plans_in_force(session, millis_of(plan.effective))
     left = then.withdrawn.get(plan.id, frozenset())
     if dropped := sorted(set(old.parties) - set(plan.parties) - left):
         detail = f"{', '.join(dropped)} would be put out of the plan: a party leaves it by its own withdrawal"

@@ -20,7 +20,7 @@ from partners.oauth.keys import MAX_KEY_SET
 from partners.oauth.registered import read_client_keys
 from partners.oauth.store import clients, endings, keys_of, load_client
 from partners.principal import SCOPES
-from schemas.times import beijing_text, now_millis
+from schemas.times import beijing_text, millis_of, now_millis
 
 app = typer.Typer(help="OAuth clients of this gateway.", no_args_is_help=True)
 
@@ -179,7 +179,7 @@ def _scopes(client: Client) -> str:
 
 
 def _instant(day: datetime | None) -> int | None:
-    return None if day is None else int(day.replace(tzinfo=UTC).timestamp() * 1000)
+    return None if day is None else millis_of(day.replace(tzinfo=UTC))
 
 
 def _tell_proposal(proposal: Proposal) -> None:

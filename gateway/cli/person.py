@@ -10,7 +10,17 @@ import typer
 from gateway.cli.at_home import HomeOption, JsonOption, opened, signed_in
 from gateway.cli.proposal import say_proposed
 from gateway.cli.sign_in import PasswordFile, given_password
-from gateway.cli.terminal import InputError, ask, ask_hidden, say, say_json, say_table, somebody_is_there, tell
+from gateway.cli.terminal import (
+    InputError,
+    ask,
+    ask_hidden,
+    read_instant,
+    say,
+    say_json,
+    say_table,
+    somebody_is_there,
+    tell,
+)
 from gateway.console.people import as_json as account_as_json
 from gateway.people import changes
 from gateway.people.accounts import Newcomer, all_accounts, newcomer
@@ -18,8 +28,7 @@ from gateway.people.enrolment import FOUNDERS, change_password, draw_setup_code,
 from gateway.people.roles import NAMES
 from gateway.people.sessions import sessions_of
 from gateway.service import Gateway
-from schemas.errors import RecordError
-from schemas.times import beijing_text, now_millis, to_millis
+from schemas.times import beijing_text, now_millis
 
 app = typer.Typer(help="People of this gateway's party: who is let in, and as what.", no_args_is_help=True)
 
@@ -232,9 +241,4 @@ def _state(*, active: bool, enrolled: bool) -> str:
 
 
 def _instant(text: str) -> int | None:
-    if not text:
-        return None
-    try:
-        return to_millis(text)
-    except RecordError as error:
-        raise InputError(error.detail, code="input.malformed") from error
+    return read_instant(text) if text else None

@@ -17,13 +17,13 @@ from gateway.agreements.standing import Standing, standings
 from gateway.cli.at_home import HomeOption, JsonOption, opened, signed_in
 from gateway.cli.exits import ExitCode
 from gateway.cli.proposal import say_proposed
-from gateway.cli.terminal import InputError, finish, read_input, say, say_json, say_table, tell
-from schemas.errors import PlanError, RecordError
+from gateway.cli.terminal import InputError, finish, read_input, read_instant, say, say_json, say_table, tell
+from schemas.errors import PlanError
 from schemas.plan import Plan, check_plan, explain, parse_plan
 from schemas.plan.changes import changes, short_of_notice
 from schemas.plan.document import MAX_BYTES
 from schemas.records import Disposed
-from schemas.times import BEIJING, beijing_text, now_millis, to_millis
+from schemas.times import BEIJING, beijing_text, now_millis
 
 app = typer.Typer(help="The shared-data plan: the document that alone decides what flows.", no_args_is_help=True)
 
@@ -168,7 +168,7 @@ def withdraw(
     with opened(home) as gateway:
         by = signed_in(gateway, "plan.propose")
         proposal = propose_withdrawal(
-            gateway, plan, effective=_instant(effective), by=by, reason=reason, now=now_millis()
+            gateway, plan, effective=read_instant(effective), by=by, reason=reason, now=now_millis()
         )  # fmt: skip
     say_proposed(proposal)
 
@@ -288,13 +288,6 @@ def _disposed(text: str, now: int) -> Disposed:
     if match is None:
         raise InputError(f"{text[:80]!r} is not PROVIDER/DATASET=COUNT", code="input.malformed")
     return Disposed(match[1], match[2], int(match[3]), beijing_text(now))
-
-
-def _instant(text: str) -> int:
-    try:
-        return to_millis(text)
-    except RecordError as error:
-        raise InputError(error.detail, code="input.malformed") from error
 
 
 def _read(file: Path) -> Plan:

@@ -11,13 +11,22 @@ from typing import Annotated, Any
 import typer
 
 from gateway.cli.at_home import DigestOption, HomeOption, JsonOption, opened, signed_in
-from gateway.cli.terminal import InputError, confirm, read_input, say, say_json, say_table, somebody_is_there, tell
+from gateway.cli.terminal import (
+    InputError,
+    confirm,
+    read_input,
+    read_instant,
+    say,
+    say_json,
+    say_table,
+    somebody_is_there,
+    tell,
+)
 from gateway.governance import content
 from gateway.service import Gateway
 from gateway.store.versions import Version, all_versions, find_version
-from schemas.errors import RecordError
 from schemas.tables import MAX_DOCUMENT, Row, Table, Tables, parse_rows, shipped, table_names
-from schemas.times import beijing_text, now_millis, to_millis
+from schemas.times import beijing_text, now_millis
 
 app = typer.Typer(
     help="The tables that decide: codes, units, flags, rules. Two persons change one.", no_args_is_help=True
@@ -176,12 +185,7 @@ def _csv(rows: tuple[Row, ...]) -> str:
 
 
 def _instant(text: str, now: int) -> int:
-    if not text:
-        return now
-    try:
-        return to_millis(text)
-    except RecordError as error:
-        raise InputError(error.detail, code="input.malformed") from error
+    return read_instant(text) if text else now
 
 
 def _shipped_row(table: Table) -> dict[str, Any]:

@@ -22,7 +22,8 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from typer.core import TyperGroup
 
 from gateway.cli.exits import ExitCode, exit_code_of
-from schemas.errors import LimitError, SharingError
+from schemas.errors import LimitError, RecordError, SharingError
+from schemas.times import to_millis
 
 MAX_INPUT = 64 * 1024 * 1024  # bytes of one file or of standard input
 _PIPE_WIDTH = 10_000  # columns: what is not a terminal gets lines that are never broken
@@ -160,6 +161,18 @@ def read_text(path: Path, limit: int = MAX_INPUT) -> str:
         return read_input(path, limit).decode("utf-8")
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8 text") from error
+
+
+def read_instant(text: str) -> int:
+    """An RFC 3339 instant with its offset, as ms UTC.
+
+    Raises:
+        InputError: `input.malformed`: it is none.
+    """
+    try:
+        return to_millis(text)
+    except RecordError as error:
+        raise InputError(error.detail, code="input.malformed") from error
 
 
 def _database_problem(error: SQLAlchemyError) -> SharingError:

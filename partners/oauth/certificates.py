@@ -7,13 +7,13 @@ read is nobody's certificate: no function here raises for what a caller sends.
 from __future__ import annotations
 
 import hashlib
-from datetime import datetime
 from functools import lru_cache
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
 from schemas.jws import b64encode
+from schemas.times import millis_of
 
 
 def certificate_thumbprint(certificate: bytes) -> str:
@@ -30,7 +30,7 @@ def subject_of(certificate: bytes) -> str | None:
 def is_in_time(certificate: bytes, now: int) -> bool:
     """Whether the certificate is valid at `now` (ms UTC)."""
     read = _read(certificate)
-    return read is not None and _millis(read.not_valid_before_utc) <= now < _millis(read.not_valid_after_utc)
+    return read is not None and millis_of(read.not_valid_before_utc) <= now < millis_of(read.not_valid_after_utc)
 
 
 @lru_cache(maxsize=1024)  # a signature check, and the same one at each request of a client
@@ -44,10 +44,6 @@ def is_issued_by(certificate: bytes, authority: str) -> bool:
     except ValueError:
         return False
     return any(_signed(read, one) for one in authorities)
-
-
-def _millis(instant: datetime) -> int:
-    return int(instant.timestamp() * 1000)
 
 
 def _signed(certificate: x509.Certificate, authority: x509.Certificate) -> bool:

@@ -10,7 +10,6 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from cryptography import x509
@@ -22,6 +21,7 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 from partners.oauth.certificates import certificate_thumbprint
 from partners.oauth.keys import MAX_KEY_SET, load_key_set, load_public_key
 from schemas.errors import SignatureError
+from schemas.times import millis_of
 
 _PEM = re.compile(r"-----BEGIN ([A-Z0-9 ]{1,40})-----.*?-----END \1-----", re.DOTALL)
 
@@ -88,7 +88,7 @@ def _of_certificate(pem: str, begins: int, ends: int | None) -> Iterator[ClientK
         raise SignatureError("this is no certificate", code="key.refused") from error
     if _is_authority(certificate):
         return  # an intermediate one that came along: it vouches for others and speaks for nobody
-    last = _millis(certificate.not_valid_after_utc)
+    last = millis_of(certificate.not_valid_after_utc)
     until = last if ends is None else min(ends, last)
     if until <= begins:
         raise SignatureError("the certificate has ended already", code="key.refused")
@@ -123,7 +123,3 @@ def _key(public: object, begins: int, ends: int | None) -> ClientKey:
             key = load_public_key(jwk)
             return ClientKey(key.thumbprint, json.dumps({**jwk, "kid": key.thumbprint}), begins, ends)
     raise SignatureError("keys are P-256, Ed25519 or RSA", code="key.refused")
-
-
-def _millis(instant: datetime) -> int:
-    return int(instant.timestamp() * 1000)
