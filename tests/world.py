@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import cycle
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -199,11 +201,27 @@ def wait_for(reached: Callable[[], bool], *, seconds: float = 20) -> None:
 
 
 def free_port() -> int:
-    """A port nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port nobody listens on at this moment: none that was given out a while ago, or that another worker gives out.
+
+    Below the ports that the system gives to whoever connects, which would take one between now and its use.
+    """
+    for port in _PORTS:
+        with socket.socket() as probe:
+            # Connections of an earlier test that linger do not count: a server may listen beside them.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                return port
+    raise AssertionError("a cycle never ends")
+
+
+def _ports_of(worker: str) -> Iterator[int]:
+    """The ports of one of at most four workers of a test run, again and again."""
+    first = 11_000 + 5_000 * int(worker.removeprefix("gw") or "0")
+    return cycle(range(first, first + 5_000))
+
+
+_PORTS = _ports_of(os.environ.get("PYTEST_XDIST_WORKER", ""))
 
 
 def plan_document(*datasets: dict[str, Any], version: int = 1, parties: Collection[str] = PARTIES) -> bytes:
